@@ -1,0 +1,1 @@
+"""Dataset builders: sources of photographs with scribbles, and subsets of finished shards."""

@@ -1,0 +1,95 @@
+"""Finding and identifying files, without decoding them."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from scribblegen.classes import Classes, load_classes
+
+PHOTOGRAPH_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+
+
+def read_ids(path: Path) -> list[str]:
+    """Ids in a list file: the first word of each line, without folder and picture suffix.
+
+    So `2007_000032`, `2007_000032.jpg` and the pair `JPEGImages/a.jpg scribbles/a.png` all do.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"`ids` must name a list file, one id a line. No file at {path}.")
+    names = [line.split()[0] for line in path.read_text("utf-8").splitlines() if line.strip()]
+    return [_stem(Path(name)) for name in names]
+
+
+def list_photographs(folder: Path) -> dict[str, Path]:
+    """Id (file name without suffix) -> photograph, sorted by id.
+
+    Raises:
+        ValueError: two photographs have the same id.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in PHOTOGRAPH_SUFFIXES and not path.name.startswith("."):
+            if path.stem in found:
+                raise ValueError(
+                    f"{folder} holds two photographs called {path.stem!r}: {found[path.stem].name} "
+                    f"and {path.name}. Rename one."
+                )
+            found[path.stem] = path
+    return found
+
+
+def find_folder(
+    data_dir: Path, given: str | None, candidates: Sequence[str], option: str
+) -> Path | None:
+    """The sub-folder `given`, which must exist, or the first of `candidates` that does.
+
+    A candidate that ends in `*` stands for any folder whose name begins so.
+    """
+    if given is not None:
+        if not (data_dir / given).is_dir():
+            raise FileNotFoundError(f"`{option}` {given!r} is no folder in {data_dir}.")
+        return data_dir / given
+    for candidate in candidates:
+        for path in sorted(data_dir.glob(candidate)):
+            if path.is_dir():
+                return path
+    return None
+
+
+def content_key(path: Path | None, *, whole: bool) -> str:
+    """What identifies a file's content: its digest (`whole`) or its size; "-" where it is missing.
+
+    Labels are small and decide everything, so they are read; photographs go by size.
+    """
+    if path is None or not path.is_file():
+        return "-"
+    if whole:
+        return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
+    return str(path.stat().st_size)
+
+
+def folder_classes(data_dir: Path, spec: str | None) -> Classes:
+    """The classes that `spec` names, else those of `classes.json` or `id2label.json` inside."""
+    if spec is not None:
+        inside = data_dir / spec
+        return load_classes(inside if inside.is_file() else spec)
+    for name in ("classes.json", "id2label.json"):
+        if (data_dir / name).is_file():
+            return load_classes(data_dir / name)
+    raise FileNotFoundError(
+        f"`classes` must be given: {data_dir} has no classes.json. Use voc, ade20k, a file, or "
+        "names separated by commas, in the order of the ids."
+    )
+
+
+def check_data_dir(data_dir: str | None, source: str) -> Path:
+    """`data_dir` as a path, refused where it is missing."""
+    if data_dir is None:
+        raise ValueError(f"`data_dir` must be given for source {source}.")
+    if not Path(data_dir).is_dir():
+        raise FileNotFoundError(f"`data_dir` must be a folder. Nothing at {data_dir}.")
+    return Path(data_dir)
+
+
+def _stem(path: Path) -> str:
+    return path.stem if path.suffix.lower() in PHOTOGRAPH_SUFFIXES else path.name

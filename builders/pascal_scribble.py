@@ -1,0 +1,155 @@
+"""PASCAL VOC 2012 with the scribbles of ScribbleSup, as it is unpacked.
+
+    data_dir/                        (or the folder above, with VOCdevkit/VOC2012 or VOC2012)
+      JPEGImages/            2007_000032.jpg ...
+      pascal_2012_scribble/  2007_000032.png   class ids, 255 where nobody drew
+                             2007_000032.xml   or ScribbleSup's strokes
+                             2007_000032.txt   or text: class_id,x1,y1,x2,y2,... for each stroke
+      SegmentationClassAug/  2007_000032.png   dense masks (optional)
+      ImageSets/Segmentation/trainaug.txt      (optional)
+
+Strokes are drawn 3 pixels wide; shrinking and dropping is exact on them. Of several files of the
+same id the strokes are taken.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from scribblegen.builders.annotator import Annotator
+from scribblegen.builders.base import SourceBuilder
+from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.files import check_data_dir, content_key, find_folder, folder_classes
+from scribblegen.builders.pascal_lists import listed_ids
+from scribblegen.images import BadImageError, decode_image, decode_label
+from scribblegen.records import Sample
+from scribblegen.scribble_files import read_polyline_text, read_scribblesup_xml
+from scribblegen.sources import Source
+from scribblegen.strokes import Stroke
+
+ROOT_FOLDERS = ("", "VOCdevkit/VOC2012", "VOC2012")
+IMAGE_FOLDERS = ("JPEGImages", "images")
+MASK_FOLDERS = ("SegmentationClassAug", "SegmentationClass", "masks")
+SCRIBBLE_FOLDERS = (
+    "pascal_2012_scribble", "scribbles", "scribble", "SegmentationScribble*", "ScribbleSup",
+    "scribble_annotation/pascal_2012", "scribble_xml",
+)  # fmt: skip
+SCRIBBLE_SUFFIXES = (".png", ".txt", ".xml")  # the last that an id has is taken
+PHOTOGRAPH_SUFFIXES = (".jpeg", ".jpg")
+
+
+class PascalScribbleSource(Source):
+    """Photographs of VOC 2012, each with the scribble file of the same name.
+
+    A photograph is rejected where its scribble is missing; it needs no mask, unless scribbles are
+    simulated.
+
+    Args:
+        config: `data_dir`, `classes` (VOC's where unset), `scribble_dir`, and how scribbles are
+            drawn.
+        ids: see `listed_ids`.
+
+    Raises:
+        FileNotFoundError, ValueError: the folder cannot be used as it is configured.
+    """
+
+    def __init__(self, config: SourceConfig, ids: str | None) -> None:
+        self.data_dir = check_data_dir(config.data_dir, "pascal_scribble")
+        folders = [self.data_dir / folder for folder in ROOT_FOLDERS]
+        root = next((path for path in folders if _find([path], IMAGE_FOLDERS)), self.data_dir)
+        roots = list(dict.fromkeys([self.data_dir, root]))
+        scribble_dir = _find(roots, SCRIBBLE_FOLDERS, config.scribble_dir)
+        mask_dir = _find(roots, MASK_FOLDERS)
+        classes = folder_classes(self.data_dir, config.classes or "voc")
+        self.annotator = Annotator.of(config, classes, has_scribbles=scribble_dir is not None)
+        self.draws = self.annotator.origin == "files"
+        if not self.draws and mask_dir is None:
+            raise FileNotFoundError(
+                f"{root} has no scribbles to use ({', '.join(SCRIBBLE_FOLDERS)}) and no masks to "
+                f"simulate them from ({', '.join(MASK_FOLDERS)}). Name a folder of scribbles with "
+                "`scribble_dir`."
+            )
+        self.scribbles = _files(scribble_dir, SCRIBBLE_SUFFIXES) if self.draws else {}
+        self.masks = _files(mask_dir, (".png",))
+        # Some publish the photographs beside the strokes.
+        self.photographs = {
+            **_files(scribble_dir, PHOTOGRAPH_SUFFIXES),
+            **_files(_find([root], IMAGE_FOLDERS), PHOTOGRAPH_SUFFIXES),
+        }
+        if not self.photographs:
+            raise FileNotFoundError(
+                "`data_dir` must be the folder VOC2012, which holds JPEGImages. "
+                f"Got {self.data_dir}, without a photograph."
+            )
+        labelled = self.scribbles if self.draws else self.masks
+        listed = listed_ids(ids, roots, [i for i in sorted(self.photographs) if i in labelled])
+        super().__init__(classes, listed[: config.max_samples])
+
+    def load(self, index: int) -> Sample:
+        source_id = self.source_ids[index]
+        if source_id not in self.photographs:
+            raise FileNotFoundError(f"photograph {source_id}.jpg")
+        if self.draws and source_id not in self.scribbles:
+            raise FileNotFoundError(f"scribble {source_id}{{{','.join(SCRIBBLE_SUFFIXES)}}}")
+        image, image_file = decode_image(self.photographs[source_id].read_bytes())
+        mask_file = self.masks.get(source_id)
+        mask = None if mask_file is None else decode_label(mask_file.read_bytes())
+        scribble = self._scribble(source_id, image.shape[0], image.shape[1], mask)
+        return Sample(source_id, image, scribble, mask, image_file=image_file)
+
+    def content_keys(self) -> Sequence[str]:
+        def key(source_id: str) -> str:
+            labels = (self.scribbles.get(source_id), self.masks.get(source_id))
+            digests = [content_key(label, whole=True) for label in labels]
+            return " ".join([content_key(self.photographs.get(source_id), whole=False), *digests])
+
+        return [key(source_id) for source_id in self.source_ids]
+
+    def _scribble(
+        self, source_id: str, height: int, width: int, mask: np.ndarray | None
+    ) -> np.ndarray:
+        """(H, W) uint8, from strokes, from a raster, or simulated."""
+        path = self.scribbles.get(source_id)
+        if path is None:
+            return self.annotator.scribble(source_id, None, mask)
+        if path.suffix.lower() == ".png":
+            return self.annotator.scribble(source_id, decode_label(path.read_bytes()), mask)
+        strokes = self._strokes(path, height, width)
+        return self.annotator.rasterise(strokes, height, width, source_id)
+
+    def _strokes(self, path: Path, height: int, width: int) -> list[Stroke]:
+        try:
+            if path.suffix.lower() == ".xml":
+                return read_scribblesup_xml(path, self.classes, (height, width))[0]
+            return read_polyline_text(path, len(self.classes))
+        except ValueError as error:
+            # The reason of a rejection is published: it tells nothing of the disk.
+            raise BadImageError(str(error).replace(str(path), path.name)) from error
+
+
+class PascalScribble(SourceBuilder):
+    """`PascalScribbleSource` as a `datasets` builder: `PascalScribble(data_dir=..., ids="1_8")`."""
+
+    source = "pascal_scribble"
+
+
+def _find(
+    roots: Sequence[Path], candidates: Sequence[str], given: str | None = None
+) -> Path | None:
+    """The folder `given`, which must be in one of `roots`; else the first candidate there is."""
+    if given is not None:
+        root = next((root for root in roots if (root / given).is_dir()), roots[0])
+        return find_folder(root, given, candidates, "scribble_dir")
+    found = [find_folder(root, None, candidates, "") for root in roots]
+    return next((folder for folder in found if folder is not None), None)
+
+
+def _files(folder: Path | None, suffixes: Sequence[str]) -> dict[str, Path]:
+    """Id -> file with one of `suffixes`, the last of them if there are several."""
+    found: dict[str, Path] = {}
+    if folder is not None:
+        listed = [path for path in folder.iterdir() if path.suffix.lower() in suffixes]
+        for path in sorted(listed, key=lambda path: (suffixes.index(path.suffix.lower()), path)):
+            found[path.stem.removesuffix("_scribble")] = path
+    return found

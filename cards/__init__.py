@@ -1,0 +1,1 @@
+"""Cards: what a person reads first about a dataset or a model, and the picture in it."""

@@ -1,0 +1,135 @@
+"""A dataset card from what a run recorded: YAML for machines, then text for people."""
+
+import html
+import json
+import re
+from collections import Counter
+from importlib import resources
+from typing import Any
+
+import jinja2
+from huggingface_hub import DatasetCardData
+
+_METHODS = ("scribblegen",)
+_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
+          (10**7, "1M<n<10M"))  # fmt: skip
+_SHOWN_REJECTIONS = 20
+DEFAULT_SUBSET = "real"
+
+
+def render_dataset_card(
+    manifest: dict[str, Any],
+    options: dict[str, Any],
+    *,
+    name: str,
+    license: str,
+    example: dict[str, Any] | None = None,
+    default_pipeline: bool = False,
+) -> str:
+    """The README.md of a dataset repository.
+
+    Args:
+        manifest: as `run/manifest.json` holds it.
+        options: all options of the run, flat.
+        name: of the repository, for the title and the `load_dataset` line.
+        license: of the photographs, a Hub license id.
+        example: one synthetic record without its pictures.
+        default_pipeline: the twins come from the built-in pipeline with random weights.
+    """
+    subsets = subset_table(manifest)
+    rejections = [r for unit in manifest["units"] for r in unit["rejections"]]
+    reasons = Counter(r["reason"] for r in rejections)
+    environment = jinja2.Environment(
+        trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters["cell"] = _cell
+    template = environment.from_string(_template("dataset_card.md"))
+    return template.render(
+        card_data=_card_data(manifest, subsets, name, license).to_yaml(),
+        name=name,
+        method=manifest["method"],
+        method_text=_template(f"methods/{manifest['method']}.md"),
+        subsets=subsets,
+        classes=[c["name"] for c in manifest["classes"]],
+        example=json.dumps(example, indent=2, ensure_ascii=False) if example else None,
+        first_twins=next((s["subset"] for s in subsets if s["encode_ratio"] is not None), None),
+        options=options,
+        rejections=rejections[:_SHOWN_REJECTIONS],
+        num_rejections=len(rejections),
+        reasons=reasons.most_common(),
+        complete=manifest["complete"],
+        default_pipeline=default_pipeline,
+        environment=manifest["environment"],
+        version=manifest["scribblegen"],
+    )
+
+
+def subset_table(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """One entry per subset: its settings, rows, rejected samples, bytes and splits."""
+    settings = {s["subset"]: s for s in manifest["subsets"]}
+    rejected: Counter[str] = Counter()
+    rows: Counter[str] = Counter()
+    size: Counter[str] = Counter()
+    splits: dict[str, list[str]] = {name: [] for name in (DEFAULT_SUBSET, *settings)}
+    for unit in manifest["units"]:
+        for subset, file in unit["files"].items():
+            rows[subset] += file["rows"]
+            size[subset] += file["bytes"]
+            if unit["split"] not in splits[subset]:
+                splits[subset].append(unit["split"])
+        for rejection in unit["rejections"]:
+            # A source that is out is out of every subset.
+            for subset in [rejection["subset"]] if rejection["subset"] else unit["files"]:
+                rejected[subset] += 1
+    return [
+        {
+            "subset": name,
+            "guidance_scale": settings.get(name, {}).get("guidance_scale"),
+            "encode_ratio": settings.get(name, {}).get("encode_ratio"),
+            "num_inference_steps": settings.get(name, {}).get("num_inference_steps"),
+            "rows": rows[name],
+            "rejected": rejected[name],
+            "bytes": size[name],
+            "splits": splits[name],
+        }
+        for name in splits
+    ]
+
+
+def _card_data(
+    manifest: dict[str, Any], subsets: list[dict[str, Any]], name: str, license: str
+) -> DatasetCardData:
+    total = sum(s["rows"] for s in subsets)
+    return DatasetCardData(
+        license=license,
+        pretty_name=name,
+        task_categories=["image-segmentation"],
+        task_ids=["semantic-segmentation"],
+        size_categories=[next((text for limit, text in _SIZES if total < limit), "n>10M")],
+        annotations_creators=["machine-generated"],
+        tags=["scribblegen", "synthetic", "scribbles", "weakly-supervised", manifest["method"]],
+        configs=[
+            {
+                "config_name": s["subset"],
+                "data_files": [
+                    {"split": split, "path": f"{s['subset']}/{split}-*.parquet"}
+                    for split in s["splits"]
+                ],
+                **({"default": True} if s["subset"] == DEFAULT_SUBSET else {}),
+            }
+            for s in subsets
+            if s["splits"]
+        ],
+    )
+
+
+def _template(path: str) -> str:
+    text: str = (resources.files("scribblegen.cards") / path).read_text("utf-8")
+    return text
+
+
+def _cell(value: Any) -> str:
+    """Any text inside one cell of a Markdown table or one line: no markup, no line break."""
+    line = re.sub(r"\s+", " ", str(value))
+    return html.escape(line, quote=False).replace("|", "\\|").replace("`", "'")

@@ -1,0 +1,134 @@
+"""Label spaces: class names, colours, and the one convention for label values.
+
+Inside scribblegen a label is a (H, W) uint8 array of class ids 0..K-1, and `IGNORE_INDEX` where
+nobody drew. Other conventions are converted at the border (`label_conventions.py`).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+IGNORE_INDEX = 255
+MAX_CLASSES = 254  # ids 0..253: 254 (padding elsewhere) and 255 never become classes
+
+LABEL_SPACES = ("voc", "ade20k")
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Names and colours of the classes 0..K-1.
+
+    Args:
+        names: K names, in id order.
+        palette: K colours (R, G, B), each 0..255. Defaults to the PASCAL VOC colour sequence.
+    """
+
+    names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.names) <= MAX_CLASSES:
+            raise ValueError(
+                f"`names` must hold 1 to {MAX_CLASSES} class names. Got {len(self.names)}."
+            )
+        repeated = sorted({name for name in self.names if self.names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"`names` must differ from each other. Got {repeated} more than once.")
+        if not self.palette:
+            object.__setattr__(self, "palette", voc_palette(len(self.names)))
+        if len(self.palette) != len(self.names):
+            raise ValueError(
+                f"`palette` must hold one colour per class ({len(self.names)}). "
+                f"Got {len(self.palette)}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def id2label(self) -> dict[int, str]:
+        return dict(enumerate(self.names))
+
+    def colours(self) -> np.ndarray:
+        """(256, 3) uint8: the colour of every label value; unlabelled and unused ids are white.
+
+        White, because background is often black: the two must never look the same.
+        """
+        table = np.full((256, 3), 255, np.uint8)
+        table[: len(self)] = np.array(self.palette, np.uint8)
+        return table
+
+    def stray_ids(self, label: np.ndarray) -> list[int]:
+        """Values of `label` that are neither a class nor `IGNORE_INDEX`, sorted."""
+        values = np.unique(label)
+        return [int(v) for v in values if v >= len(self) and v != IGNORE_INDEX]
+
+
+def present_classes(label: np.ndarray) -> list[int]:
+    """Class ids drawn in `label` (H, W) uint8, sorted, without `IGNORE_INDEX`."""
+    return [int(v) for v in np.unique(label) if v != IGNORE_INDEX]
+
+
+def voc_palette(num_classes: int) -> tuple[tuple[int, int, int], ...]:
+    """The PASCAL VOC colour sequence: bits of the id spread over R, G, B from the top."""
+
+    def colour(index: int) -> tuple[int, int, int]:
+        channels = [0, 0, 0]
+        for shift in range(7, -1, -1):
+            for channel in range(3):
+                channels[channel] |= ((index >> channel) & 1) << shift
+            index >>= 3
+        return channels[0], channels[1], channels[2]
+
+    return tuple(colour(i) for i in range(num_classes))
+
+
+def load_classes(spec: str | Path) -> Classes:
+    """Class list from a known label space (`voc`, `ade20k`), a file, or comma-separated names.
+
+    A file is JSON: `{"classes": [{"id", "name", "palette_rgb"}]}`, `{"0": "name", ...}` (the Hub's
+    `id2label.json`) or `["name", ...]`; or text with one name a line.
+    """
+    text = str(spec)
+    if text in LABEL_SPACES:
+        listed = resources.files("scribblegen") / "label_spaces" / f"{text}.txt"
+        return Classes(tuple(listed.read_text("utf-8").splitlines()))
+    if "," in text:
+        return Classes(tuple(name.strip() for name in text.split(",")))
+    path = Path(text)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"`classes` must be one of {', '.join(LABEL_SPACES)}, a file, or names separated by "
+            f"commas. Got {text!r}, which is no file."
+        )
+    content = path.read_text("utf-8")
+    if path.suffix != ".json":
+        return Classes(tuple(line.strip() for line in content.splitlines() if line.strip()))
+    try:
+        return _classes_from_json(json.loads(content))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"`classes` file {path} is not a class list: {error}") from error
+
+
+def _classes_from_json(data: object) -> Classes:
+    if isinstance(data, list):
+        return Classes(tuple(str(name) for name in data))
+    if not isinstance(data, dict):
+        raise ValueError(f"a list or an object is needed. Got {type(data).__name__}.")
+    if "classes" in data:
+        rows = sorted(data["classes"], key=lambda row: int(row["id"]))
+        _check_ids([int(row["id"]) for row in rows])
+        palette = tuple(tuple(row["palette_rgb"]) for row in rows if "palette_rgb" in row)
+        return Classes(tuple(str(row["name"]) for row in rows), palette)
+    ids = sorted(data, key=int)
+    _check_ids([int(i) for i in ids])
+    return Classes(tuple(str(data[i]) for i in ids))
+
+
+def _check_ids(ids: Sequence[int]) -> None:
+    if list(ids) != list(range(len(ids))):
+        raise ValueError(f"ids must run 0..{len(ids) - 1} without a gap. Got {list(ids)}.")

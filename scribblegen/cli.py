@@ -1,0 +1,147 @@
+"""`scribblegen <command>`. Commands hold no logic: parse, open, call, print what came of it."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scribblegen.generation import Progress
+
+_USAGE = """usage: scribblegen <command> [options]
+
+Synthetic scribble-segmentation datasets: generate, write, publish, train.
+
+commands:
+  build     photographs with scribbles -> a dataset repository of real and synthetic subsets
+  preview   the picture of a run, finished or not: sources, scribbles and their twins
+
+`scribblegen <command> --help` lists a command's options.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the console script."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    commands = {"build": build, "preview": preview}
+    if not given or given[0] in ("-h", "--help"):
+        print(_USAGE, end="")
+    elif given[0] == "--version":
+        import scribblegen
+
+        print(scribblegen.__version__)
+    elif given[0] in commands:
+        commands[given[0]](given[1:])
+    else:
+        sys.exit(f"scribblegen: no command {given[0]!r}. Known: {', '.join(commands)}.")
+
+
+def build(arguments: Sequence[str]) -> None:
+    """`scribblegen build`: in this process, or in as many as `--num_processes` says."""
+    from scribblegen.builders.config import SourceConfig
+    from scribblegen.configs import parse_configs
+    from scribblegen.methods.scribblegen_config import ScribbleGenConfig
+    from scribblegen.run_config import OutputConfig, RunConfig
+
+    with _refusals("build"):
+        source_config, method_config, output_config, run_config = parse_configs(
+            (SourceConfig, ScribbleGenConfig, OutputConfig, RunConfig),
+            arguments,
+            program="scribblegen build",
+            description="Photographs with scribbles -> a dataset repository.",
+        )
+        if run_config.output_dir is None:
+            raise ValueError("`output_dir` must be given: the folder of the repository.")
+    from scribblegen.processes import is_launched, launch_command
+
+    if run_config.num_processes > 1 and not is_launched():
+        from scribblegen.builders.sources import open_source
+
+        with _refusals("build"):  # once, here, rather than in every process
+            open_source(source_config)
+        command = launch_command("scribblegen.synthesize", run_config.num_processes, arguments)
+        sys.exit(subprocess.run(command).returncode)
+
+    from scribblegen.processes import process_state
+    from scribblegen.run_folder import FolderError
+    from scribblegen.synthesize import open_run, synthesize
+
+    main_process = process_state().is_main_process
+    _set_up_logging(main_process)
+    if output_config.pipeline is None and main_process:
+        print("No `pipeline` given: using a tiny one with random weights. Its twins mean nothing.")
+    with _refusals("build"):
+        run = open_run(source_config, method_config, output_config, run_config.output_dir)
+    with _refusals("build", (FolderError, OSError)):
+        progress = synthesize(run)
+    if main_process:
+        _print_summary(run_config.output_dir, progress)
+
+
+def preview(arguments: Sequence[str]) -> None:
+    """`scribblegen preview FOLDER`."""
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        "scribblegen preview", description="Draws the grid of a finished or an unfinished run."
+    )
+    parser.add_argument("folder", help="Output folder of the run.")
+    parser.add_argument("--output", help="PNG to write; assets/grid.png in the folder if unset.")
+    parser.add_argument("--rows", type=int, default=6, help="Sources to show.")
+    options = parser.parse_args(arguments)
+    from scribblegen.builders.repository import write_gallery
+
+    with _refusals("preview"):
+        print(write_gallery(options.folder, options.output, rows=options.rows))
+
+
+@contextmanager
+def _refusals(
+    command: str, kinds: tuple[type[Exception], ...] = (ValueError, OSError)
+) -> Iterator[None]:
+    """Ends the command with one message where its user can mend what is wrong."""
+    try:
+        yield
+    except kinds as error:
+        sys.exit(f"scribblegen {command}: {error}")
+
+
+def _set_up_logging(main_process: bool) -> None:
+    import diffusers
+    import transformers
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("scribblegen").setLevel(logging.INFO if main_process else logging.WARNING)
+    # They warn of image processors and casts that this package has no part in.
+    for library in (diffusers.utils.logging, transformers.utils.logging):
+        library.set_verbosity_error()
+
+
+def _print_summary(output_dir: str, progress: "Progress") -> None:
+    from pathlib import Path
+
+    from scribblegen.cards.render import subset_table
+    from scribblegen.shards import read_manifest
+
+    subsets = subset_table(read_manifest(Path(output_dir)))
+    width = max(len(s["subset"]) for s in subsets)
+    print(f"\n{'subset':<{width}}  {'rows':>8}  {'rejected':>8}  {'MB':>8}")
+    for s in subsets:
+        megabytes = f"{s['bytes'] / 1e6:.1f}"
+        print(f"{s['subset']:<{width}}  {s['rows']:>8}  {s['rejected']:>8}  {megabytes:>8}")
+    print(_speed(progress))
+    example: Any = next((s["subset"] for s in subsets[1:]), subsets[0]["subset"])
+    print(f'\nload_dataset("{output_dir}", "{example}")')
+
+
+def _speed(progress: "Progress") -> str:
+    from scribblegen.processes import process_state
+
+    if not progress.units:
+        return "\nnothing was left to generate in this process"
+    rate = progress.images / max(progress.seconds, 1e-9)
+    processes = process_state().num_processes
+    share = "" if processes == 1 else f" by process 1 of {processes}"
+    return f"\n{progress.images} images in {progress.seconds:.1f} s{share}: {rate:.1f} images/s"

@@ -1,0 +1,55 @@
+"""A scribble as the ControlNet sees it, and the condition that stands for "no scribble"."""
+
+import numpy as np
+
+from scribblegen.classes import Classes
+
+HINT_ENCODINGS = ("one_hot", "rgb_palette")
+NULL_CONDITIONS = ("text", "hint", "both")
+
+
+def num_conditioning_channels(classes: Classes, hint_encoding: str) -> int:
+    """Channels of `conditioning_image`: K + 1 (the last one: unlabelled) or 3."""
+    _check_encoding(hint_encoding)
+    return 3 if hint_encoding == "rgb_palette" else len(classes) + 1
+
+
+def conditioning_image(
+    scribble: np.ndarray, classes: Classes, hint_encoding: str = "one_hot"
+) -> np.ndarray:
+    """Turns a scribble into the ControlNet's input.
+
+    Args:
+        scribble: (H, W) uint8 class ids and `IGNORE_INDEX`, already at the network's size.
+        classes: K classes.
+        hint_encoding: `one_hot`, K + 1 planes that sum to one, the last for unlabelled pixels; or
+            `rgb_palette`, the class colours with unlabelled white (the reference's default).
+
+    Returns:
+        (C, H, W) float32 in [0, 1].
+    """
+    _check_encoding(hint_encoding)
+    if hint_encoding == "rgb_palette":
+        colours = classes.colours().astype(np.float32) / 255
+        return np.ascontiguousarray(colours[scribble].transpose(2, 0, 1))
+    plane = np.where(scribble < len(classes), scribble, len(classes))
+    return (np.arange(len(classes) + 1)[:, None, None] == plane).astype(np.float32)
+
+
+def null_conditioning_image(channels: int, height: int, width: int) -> np.ndarray:
+    """(C, H, W) float32 zeros: no scribble at all, which no drawn scribble encodes to."""
+    return np.zeros((channels, height, width), np.float32)
+
+
+def drops(null_condition: str) -> tuple[bool, bool]:
+    """Whether the unconditional branch drops the (hint, text)."""
+    if null_condition not in NULL_CONDITIONS:
+        raise ValueError(
+            f"`null_condition` must be one of {NULL_CONDITIONS}. Got {null_condition!r}."
+        )
+    return null_condition in ("hint", "both"), null_condition in ("text", "both")
+
+
+def _check_encoding(hint_encoding: str) -> None:
+    if hint_encoding not in HINT_ENCODINGS:
+        raise ValueError(f"`hint_encoding` must be one of {HINT_ENCODINGS}. Got {hint_encoding!r}.")

@@ -1,0 +1,97 @@
+"""Frozen dataclasses of scalars <-> YAML <-> command line.
+
+A config is the command line, the YAML file, the provenance in the repository and the card's table.
+Command line overrides YAML; YAML overrides defaults.
+"""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import MISSING, asdict, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def option(default: Any, help: str) -> Any:
+    """A dataclass field with its documentation; lists are copied for every instance."""
+    metadata = {"help": help.replace("%", "%%")}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def parse_configs(
+    types: Sequence[type], arguments: Sequence[str], *, program: str, description: str
+) -> tuple[Any, ...]:
+    """One instance of each dataclass in `types`, from `--config FILE.yaml` and flags.
+
+    Raises:
+        ValueError: the YAML file holds a key that is no option; the message suggests the nearest.
+        SystemExit: from `--help`, or for a flag that does not parse.
+    """
+    from transformers import HfArgumentParser
+
+    parser = HfArgumentParser(
+        list(types), prog=program, description=description, allow_abbrev=False
+    )
+    parser.add_argument("--config", help="YAML file of the options below; flags override it.")
+    arguments = list(arguments)
+    path = parser.parse_known_args(arguments)[0].config
+    if path is not None:
+        # As flags in front, so that one parser converts both and the later flag wins.
+        arguments = [*to_arguments(read_yaml(path, types)), *arguments]
+    namespace = vars(parser.parse_args(arguments))
+    return tuple(t(**{f.name: namespace[f.name] for f in fields(t)}) for t in types)
+
+
+def read_yaml(path: str | Path, types: Sequence[type]) -> dict[str, Any]:
+    """The options in a YAML file, checked against the fields of `types`."""
+    try:
+        data = yaml.safe_load(Path(path).read_text("utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"`config` {path} is not valid YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise ValueError(f"`config` {path} must hold `option: value` lines.")
+    known = {f.name: f for t in types for f in fields(t)}
+    for key, value in data.items():
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            raise ValueError(f"`config` {path} holds `{key}`, which is no option.{hint}")
+        wants_list = known[key].default_factory is not MISSING
+        if wants_list != isinstance(value, list):
+            kind = "a list" if wants_list else "one value"
+            raise ValueError(f"`{key}` in {path} must be {kind}. Got {value!r}.")
+    return data
+
+
+def to_dict(*configs: Any) -> dict[str, Any]:
+    """All fields of all configs in one flat dict, as YAML and the command line have them."""
+    return {key: value for config in configs for key, value in asdict(config).items()}
+
+
+def to_yaml(options: dict[str, Any]) -> str:
+    """A file that `--config` reads back, from a flat dict of options."""
+    return yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
+
+
+def to_arguments(config: dict[str, Any]) -> list[str]:
+    """Command line flags for a flat dict of options; None is left out."""
+    arguments: list[str] = []
+    for key, value in config.items():
+        if isinstance(value, list):
+            arguments += [f"--{key}", *map(str, value)]
+        elif value is not None:
+            arguments.append(f"--{key}={value}")
+    return arguments
+
+
+def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    """`key: A there, B here` for everything that two flat dicts disagree on."""
+    keys = [*there, *(key for key in here if key not in there)]
+    return [
+        f"{key}: {there.get(key)!r} there, {here.get(key)!r} here"
+        for key in keys
+        if there.get(key) != here.get(key)
+    ]

@@ -1,0 +1,319 @@
+"""The parts of a Stable Diffusion pipeline with a ControlNet, each as one call. No loop over steps.
+
+Any diffusers folder or Hub id with the layout of Stable Diffusion 1.x or 2.x will do; epsilon and
+v-prediction. Weights are read from safetensors only.
+"""
+
+import copy
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from scribblegen.conditioning import NULL_CONDITIONS
+from scribblegen.encode_ratio import NoiseSchedule
+
+logger = logging.getLogger(__name__)
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# Where the ControlNet's config keeps how it was trained; diffusers passes private keys through.
+CONTROLNET_RECORD = "_scribblegen"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network predicts, and the noise levels it knows."""
+
+    kind: str  # "epsilon" or "v_prediction"
+    alphas_cumprod: Tensor  # (T,) float32
+    final_alpha_cumprod: Tensor  # () float32, reached by the last step
+    clip_sample_range: float | None  # the predicted clean latents are clamped to +- this
+    schedule: NoiseSchedule
+
+
+class Diffusion:
+    """Frozen networks on one device. Every method takes and returns batches of a shape it is given.
+
+    Args:
+        vae, unet, controlnet, text_encoder, tokenizer: as in `StableDiffusionControlNetPipeline`.
+        scheduler_config: the pipeline's scheduler config; its noise levels and spacing are used.
+        dtype: of weights and network calls; latents stay float32 between steps.
+    """
+
+    def __init__(
+        self,
+        *,
+        vae: AutoencoderKL,
+        unet: UNet2DConditionModel,
+        controlnet: ControlNetModel,
+        text_encoder: CLIPTextModel,
+        tokenizer: CLIPTokenizer,
+        scheduler_config: dict[str, Any],
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self.tokenizer = tokenizer
+        self.vae, self.unet, self.text_encoder, controlnet = (
+            part.eval().requires_grad_(False).to(self.device, dtype)
+            for part in (vae, unet, text_encoder, controlnet)
+        )
+        self.prediction = _prediction(scheduler_config)
+        self.controlnet_record: dict[str, Any] = dict(controlnet.config.get(CONTROLNET_RECORD, {}))
+        self.conditioning_channels: int = controlnet.config.conditioning_channels
+        self._hint_is_bgr = controlnet.config.controlnet_conditioning_channel_order == "bgr"
+        self._hint_embedding, self.controlnet = _split_hint_embedding(controlnet)
+        self._check_parts()
+
+    @property
+    def vae_scale(self) -> int:
+        """Pixels per latent, along each side."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @property
+    def size_multiple(self) -> int:
+        """Image sides must be a multiple of this many pixels."""
+        return self.vae_scale * 2 ** (len(self.unet.config.block_out_channels) - 1)
+
+    @property
+    def default_resolution(self) -> int:
+        """Side, in pixels, of the square images that the UNet was trained on."""
+        return int(self.unet.config.sample_size) * self.vae_scale
+
+    @property
+    def null_conditions(self) -> tuple[str, ...]:
+        """What the ControlNet learned to do without; text alone where it does not say."""
+        return tuple(self.controlnet_record.get("null_conditions", ["text"]))
+
+    def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """(C, h, w) of the latents of a (height, width) image."""
+        channels = int(self.unet.config.in_channels)
+        return channels, height // self.vae_scale, width // self.vae_scale
+
+    @torch.inference_mode()
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, H, W) in [-1, 1] -> mean and std of the unscaled latents, (B, C, h, w) float32."""
+        posterior = self.vae.encode(images.to(self.device, self.dtype)).latent_dist
+        return posterior.mean.float(), posterior.std.float()
+
+    def sample_latents(self, mean: Tensor, std: Tensor, noise: Tensor) -> Tensor:
+        """Scaled latents from the posterior: `mean` and `std` of `encode`, `noise` from N(0, 1)."""
+        return self.vae.config.scaling_factor * (mean + std * noise)
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Tensor:
+        """(B, C, h, w) float32 -> images (B, 3, H, W) float32, nominally in [-1, 1]."""
+        scaled = latents / self.vae.config.scaling_factor
+        return self.vae.decode(scaled.to(self.dtype), return_dict=False)[0].float()
+
+    @torch.inference_mode()
+    def embed_prompt(self, prompt: str) -> Tensor:
+        """(T, D): last hidden states of the text encoder. A prompt too long is cut, and warned of."""
+        length = self.tokenizer.model_max_length
+        tokens = self.tokenizer(
+            prompt,
+            padding="max_length",
+            max_length=length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        if len(self.tokenizer(prompt).input_ids) > length:
+            logger.warning("prompt is longer than %d tokens and is cut: %r", length, prompt)
+        uses_mask = getattr(self.text_encoder.config, "use_attention_mask", False)
+        mask = tokens.attention_mask.to(self.device) if uses_mask else None
+        return self.text_encoder(tokens.input_ids.to(self.device), attention_mask=mask)[0][0]
+
+    @torch.inference_mode()
+    def embed_hint(self, conditioning: Tensor) -> Tensor:
+        """(B, C, H, W) in [0, 1] -> (B, D, h, w): what the ControlNet adds to its first features.
+
+        It depends on the scribble alone, so it is computed once per source, not at every step.
+        """
+        if self._hint_is_bgr:
+            conditioning = conditioning.flip(1)
+        return self._hint_embedding(conditioning.to(self.device, self.dtype))
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        prompts: Tensor,
+        hints: Tensor,
+        conditioning_scale: float = 1.0,
+    ) -> Tensor:
+        """One call of ControlNet and UNet; every row has its own everything.
+
+        Args:
+            latents: (B, C, h, w) float32, noisy.
+            timesteps: (B,) int64.
+            prompts: (B, T, D) from `embed_prompt`.
+            hints: (B, D, h, w) from `embed_hint`.
+            conditioning_scale: factor on the ControlNet's residuals.
+
+        Returns:
+            (B, C, h, w) float32: epsilon or v, as `prediction.kind` says.
+        """
+        latents = latents.to(self.dtype)
+        down, mid = self.controlnet(
+            latents,
+            timesteps,
+            encoder_hidden_states=prompts,
+            controlnet_cond=hints,
+            conditioning_scale=conditioning_scale,
+            return_dict=False,
+        )
+        return self.unet(
+            latents,
+            timesteps,
+            encoder_hidden_states=prompts,
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=mid,
+            return_dict=False,
+        )[0].float()
+
+    def fingerprint(self) -> str:
+        """Changes with any weight, the noise schedule or the dtype."""
+        digest = hashlib.blake2b(repr((self.prediction.kind, self.prediction.schedule)).encode())
+        digest.update(self.prediction.alphas_cumprod.numpy().tobytes())
+        parts = (self.vae, self.unet, self.text_encoder, self._hint_embedding, self.controlnet)
+        for part in parts:
+            for name, tensor in part.state_dict().items():
+                digest.update(name.encode())
+                digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()[:16]
+
+    def _check_parts(self) -> None:
+        cross = self.unet.config.cross_attention_dim
+        if self.text_encoder.config.hidden_size != cross:
+            raise ValueError(
+                f"the text encoder is {self.text_encoder.config.hidden_size} wide but the UNet "
+                f"attends to {cross}. Take both from the same pipeline."
+            )
+        if self.controlnet.config.cross_attention_dim != cross:
+            raise ValueError(
+                f"`controlnet` attends to {self.controlnet.config.cross_attention_dim} but the "
+                f"pipeline's UNet to {cross}. Use a ControlNet trained on this pipeline."
+            )
+        unknown = set(self.null_conditions) - set(NULL_CONDITIONS)
+        if unknown:
+            raise ValueError(
+                f"the ControlNet's record names null conditions {sorted(unknown)}; known are "
+                f"{NULL_CONDITIONS}."
+            )
+
+
+def load_diffusion(
+    pipeline: str | Path,
+    controlnet: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    variant: str | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Diffusion:
+    """Loads a pipeline in diffusers' layout and its ControlNet.
+
+    Args:
+        pipeline: folder or Hub id of the base pipeline.
+        controlnet: folder or Hub id of the ControlNet; None takes `pipeline`'s own subfolder.
+
+    Raises:
+        OSError: a part is missing; the message names it.
+        ValueError: the parts do not fit each other.
+    """
+    shared = {"revision": revision, "use_safetensors": True}
+    weights = {**shared, "variant": variant}
+    own_controlnet = controlnet is None
+    if own_controlnet and Path(pipeline).is_dir() and not (Path(pipeline) / "controlnet").is_dir():
+        raise FileNotFoundError(
+            f"`pipeline` {pipeline} has no ControlNet in it. Name one with `controlnet`."
+        )
+    parts: dict[str, Any] = {}
+    for name, part, kwargs in (
+        ("vae", AutoencoderKL, weights),
+        ("unet", UNet2DConditionModel, weights),
+        ("text_encoder", CLIPTextModel, weights),
+        ("tokenizer", CLIPTokenizer, {"revision": revision}),
+    ):
+        parts[name] = _load_part(name, part, pipeline, kwargs)
+    scheduler = DDIMScheduler.load_config(str(pipeline), subfolder="scheduler", revision=revision)
+    if own_controlnet:
+        parts["controlnet"] = _load_part("controlnet", ControlNetModel, pipeline, weights)
+    else:
+        parts["controlnet"] = _load_controlnet(str(controlnet))
+    return Diffusion(**parts, scheduler_config=dict(scheduler), device=device, dtype=dtype)
+
+
+def _load_part(name: str, part: Any, pipeline: str | Path, kwargs: dict[str, Any]) -> Any:
+    try:
+        return part.from_pretrained(str(pipeline), subfolder=name, **kwargs)
+    except (OSError, ValueError) as error:
+        raise OSError(f"`pipeline` {pipeline} has no usable {name}: {error}") from error
+
+
+def _load_controlnet(controlnet: str) -> ControlNetModel:
+    try:
+        return ControlNetModel.from_pretrained(controlnet, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise OSError(f"`controlnet` {controlnet} cannot be loaded: {error}") from error
+
+
+def _split_hint_embedding(controlnet: ControlNetModel) -> tuple[torch.nn.Module, ControlNetModel]:
+    """The hint embedding, and a ControlNet (sharing all weights) that takes embedded hints."""
+    trunk = copy.copy(controlnet)
+    trunk._modules = dict(controlnet._modules)
+    embedding = controlnet.controlnet_cond_embedding
+    trunk.controlnet_cond_embedding = torch.nn.Identity()
+    trunk.register_to_config(controlnet_conditioning_channel_order="rgb")
+    return embedding, trunk
+
+
+def _prediction(scheduler_config: dict[str, Any]) -> Prediction:
+    config = {k: v for k, v in scheduler_config.items() if not k.startswith("_")}
+    # Other schedulers' configs carry no `clip_sample`; DDIM's default would clip latents.
+    config.setdefault("clip_sample", False)
+    scheduler = DDIMScheduler.from_config(config)
+    kind = scheduler.config.prediction_type
+    if kind not in ("epsilon", "v_prediction"):
+        raise ValueError(f"the scheduler's `prediction_type` must be epsilon or v_prediction. "
+                         f"Got {kind!r}.")  # fmt: skip
+    if scheduler.config.thresholding:
+        raise ValueError("the scheduler uses dynamic `thresholding`, which latents do not need.")
+    clips = scheduler.config.clip_sample
+    return Prediction(
+        kind=kind,
+        alphas_cumprod=scheduler.alphas_cumprod.float(),
+        final_alpha_cumprod=torch.as_tensor(scheduler.final_alpha_cumprod).float(),
+        clip_sample_range=float(scheduler.config.clip_sample_range) if clips else None,
+        schedule=NoiseSchedule(
+            num_train_timesteps=scheduler.config.num_train_timesteps,
+            timestep_spacing=scheduler.config.timestep_spacing,
+            steps_offset=scheduler.config.steps_offset,
+        ),
+    )
+
+
+def check_null_condition(diffusion: Diffusion, null_condition: str | None) -> str:
+    """The null condition to guide with: the one asked for, or the ControlNet's first.
+
+    Raises:
+        ValueError: the ControlNet was not trained to do without what would be dropped.
+    """
+    known: Sequence[str] = diffusion.null_conditions
+    if null_condition is None:
+        return known[0]
+    if null_condition not in known:
+        raise ValueError(
+            f"`null_condition` must be one that the ControlNet was trained with, {list(known)}. "
+            f"Got {null_condition!r}, on which it never learned to predict."
+        )
+    return null_condition

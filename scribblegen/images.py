@@ -1,0 +1,161 @@
+"""The one place where pictures change their form: files, arrays, sizes, ranges.
+
+Images are (H, W, 3) uint8 RGB at rest and (3, H, W) float32 in [-1, 1] in flight. Labels are
+(H, W) uint8 class ids and are only ever resized by nearest neighbour.
+"""
+
+import io
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from scribblegen.classes import Classes
+
+if TYPE_CHECKING:
+    import torch
+
+IMAGE_FORMATS = ("webp", "png", "jpeg")
+# Metadata that a published picture must not carry along (place, owner, device).
+_PRIVATE_INFO = (
+    "exif",
+    "xmp",
+    "XML:com.adobe.xmp",
+    "photoshop",
+    "comment",
+    "Comment",
+    "parsed_exif",
+)
+_AS_IS_FORMATS = ("JPEG", "PNG", "WEBP")
+
+
+class BadImageError(ValueError):
+    """A picture file that cannot be used. The message is the reason, for a rejection."""
+
+
+def decode_image(data: bytes) -> tuple[np.ndarray, bytes | None]:
+    """Decodes a photograph: any mode and depth, upright.
+
+    16-bit pictures are scaled to 8 bit, transparent ones laid on white, CMYK, grey and palette
+    pictures converted, EXIF rotation applied.
+
+    Returns:
+        (H, W, 3) uint8 RGB, and `data` itself if it may be stored as it is: 8-bit RGB, upright,
+        without metadata. Else None.
+
+    Raises:
+        BadImageError: truncated, unreadable or of a dangerous size.
+    """
+    picture = _open(data)
+    upright = ImageOps.exif_transpose(picture)
+    as_is = (
+        picture.mode == "RGB"
+        and picture.format in _AS_IS_FORMATS
+        and upright.size == picture.size
+        and not picture.getexif()
+        and not any(picture.info.get(key) for key in _PRIVATE_INFO)
+    )
+    if upright.mode.startswith("I") or upright.mode == "F":
+        upright = _eight_bit(upright)
+    if upright.has_transparency_data:
+        layer = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return np.asarray(upright.convert("RGB")), data if as_is else None
+
+
+def decode_label(data: bytes) -> np.ndarray:
+    """Decodes a label file, (H, W) uint8: palette or grey PNG, whose values are class ids.
+
+    Raises:
+        BadImageError: unreadable, lossy, coloured, or with values above 255.
+    """
+    picture = _open(data)
+    if picture.format == "JPEG":
+        raise BadImageError("label is a JPEG, which changes class ids; PNG is needed")
+    if picture.mode in ("P", "L"):
+        return np.asarray(picture)
+    if picture.mode in ("1", "I", "I;16", "I;16B"):
+        values = np.asarray(picture).astype(np.int64)
+        if values.min() < 0 or values.max() > 255:
+            raise BadImageError(f"label holds {values.max()}, above 255")
+        return values.astype(np.uint8)
+    raise BadImageError(f"label is coloured (mode {picture.mode}); class ids are needed")
+
+
+def encode_image(image: np.ndarray, image_format: str) -> bytes:
+    """(H, W, 3) uint8 RGB -> file bytes: lossless `webp` or `png`, or `jpeg` of quality 95."""
+    buffer = io.BytesIO()
+    picture = Image.fromarray(image)
+    if image_format == "webp":
+        picture.save(buffer, "WEBP", lossless=True, quality=0, method=0)
+    elif image_format == "png":
+        picture.save(buffer, "PNG", compress_level=1)
+    elif image_format == "jpeg":
+        picture.save(buffer, "JPEG", quality=95, subsampling=0)
+    else:
+        raise ValueError(f"`image_format` must be one of {IMAGE_FORMATS}. Got {image_format!r}.")
+    return buffer.getvalue()
+
+
+def encode_label(label: np.ndarray, classes: Classes) -> bytes:
+    """(H, W) uint8 -> palette PNG: values are class ids, and a viewer shows the class colours."""
+    picture = Image.fromarray(np.ascontiguousarray(label)).convert("P")
+    picture.frombytes(np.ascontiguousarray(label).tobytes())
+    picture.putpalette(classes.colours().tobytes())
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(H, W, 3) uint8 -> (height, width, 3) uint8, bicubic."""
+    if image.shape[:2] == (height, width):
+        return image
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(resized)
+
+
+def resize_label(label: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(H, W) uint8 -> (height, width) uint8, nearest: no value appears that was not there."""
+    if label.shape == (height, width):
+        return label
+    resized = Image.fromarray(label).resize((width, height), Image.Resampling.NEAREST)
+    return np.asarray(resized)
+
+
+def image_to_tensor(image: np.ndarray) -> "torch.Tensor":
+    """(H, W, 3) uint8 -> (3, H, W) float32 in [-1, 1]."""
+    import torch
+
+    return torch.from_numpy(image.astype(np.float32) / 255.0).permute(2, 0, 1) * 2.0 - 1.0
+
+
+def tensor_to_image(tensor: "torch.Tensor") -> np.ndarray:
+    """(3, H, W) floats, nominally in [-1, 1] -> (H, W, 3) uint8, clamped and rounded."""
+    unit = (tensor.float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+    return (unit * 255).round().astype(np.uint8)
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            # A picture past PIL's size warning is refused like one past its error.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data))
+            picture.load()
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadImageError(f"dangerous size: {error}") from error
+    except UnidentifiedImageError as error:
+        raise BadImageError("not a picture file") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise BadImageError(f"unreadable: {error}") from error
+    return picture
+
+
+def _eight_bit(picture: Image.Image) -> Image.Image:
+    """16-bit grey (or 32-bit holding 16) -> 8 bit, by the top byte."""
+    values = np.asarray(picture).astype(np.float64)
+    if values.max(initial=0) > 255:
+        values = values / 257.0
+    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))

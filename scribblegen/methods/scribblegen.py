@@ -1,0 +1,207 @@
+"""ScribbleGen (arXiv 2311.17121): new photographs for scribbles that exist.
+
+The source's latents are noised to an encode ratio and denoised again under its own scribble and
+class names, so the scribble stays a true label of the twin.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from scribblegen.classes import Classes, present_classes
+from scribblegen.conditioning import (
+    conditioning_image,
+    drops,
+    null_conditioning_image,
+    num_conditioning_channels,
+)
+from scribblegen.diffusion import Diffusion, check_null_condition
+from scribblegen.encode_ratio import TimestepGrid
+from scribblegen.engine import Conditions, DenoiserPool, Job, Twin
+from scribblegen.geometry import network_size
+from scribblegen.images import image_to_tensor, resize_image, resize_label
+from scribblegen.methods.scribblegen_config import Cell, ScribbleGenConfig
+from scribblegen.prompts import sample_prompt
+from scribblegen.records import Sample
+from scribblegen.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class TwinKey:
+    """Which twin: the caller's group and position of its source, replicate and noise seed."""
+
+    group: int
+    position: int
+    replicate: int
+    seed: int
+
+
+class ScribbleGen:
+    """Makes the grid of twins of one source after the other.
+
+    Args:
+        config: of the method.
+        diffusion: pipeline and ControlNet.
+        classes: of the scribbles.
+
+    Raises:
+        ValueError: the ControlNet does not fit the classes, the null condition or the resolution.
+    """
+
+    def __init__(self, config: ScribbleGenConfig, diffusion: Diffusion, classes: Classes) -> None:
+        self.config = config
+        self.diffusion = diffusion
+        self.classes = classes
+        self.cells = config.cells(diffusion.prediction.schedule)
+        self.null_condition = check_null_condition(diffusion, config.null_condition)
+        self.resolution = config.resolution or diffusion.default_resolution
+        self.pools: dict[tuple[int, int], DenoiserPool] = {}
+        self._prompts: dict[str, torch.Tensor] = {}
+        self._null_hints: dict[tuple[int, int], torch.Tensor] = {}
+        self._check_fit()
+        # Cells whose runs are the same are computed once and given to each.
+        self._cells_of: dict[tuple[TimestepGrid, float], list[Cell]] = {}
+        for cell in self.cells:
+            self._cells_of.setdefault((cell.grid, cell.guidance_scale), []).append(cell)
+        scales: dict[TimestepGrid, list[float]] = {}
+        for grid, w in self._cells_of:
+            scales.setdefault(grid, []).append(w)
+        self._job_cells = tuple((grid, tuple(ws)) for grid, ws in scales.items())
+
+    def prompt(self, sample: Sample) -> str:
+        """The prompt that the twins of `sample` are generated with."""
+        names = [self.classes.names[i] for i in present_classes(sample.scribble)]
+        config = self.config
+        return sample_prompt(names, sample.prompt, config.prompt_mode, config.prompt_stem)
+
+    def cells_of(self, twin: Twin) -> list[Cell]:
+        """The grid cells that a twin belongs to; more than one where they agree on every step."""
+        return self._cells_of[twin.grid, twin.guidance_scale]
+
+    @property
+    def images_per_source(self) -> int:
+        """Twins of one source; those that several cells share count once."""
+        return self.config.replicates * len(self._cells_of)
+
+    def output_size(self, sample: Sample) -> tuple[int, int]:
+        """(height, width) of the twins of `sample` as they are stored."""
+        if self.config.output_size == "model":
+            return self.network_size(sample)
+        height, width = sample.scribble.shape
+        return height, width
+
+    def network_size(self, sample: Sample) -> tuple[int, int]:
+        """(height, width) at which the networks see `sample`."""
+        return network_size(
+            *sample.scribble.shape,
+            resolution=self.resolution,
+            geometry=self.config.geometry,
+            multiple=self.diffusion.size_multiple,
+        )
+
+    def generate(self, samples: Iterable[tuple[int, int, Sample]]) -> Iterator[Twin]:
+        """Twins of all cells and replicates, in the order in which they are finished.
+
+        Args:
+            samples: (position, group, sample); the first two come back in the twin's `TwinKey`.
+                Groups rise; no twin is left waiting when the group after the next one begins.
+        """
+        newest = previous = 0
+        for position, group, sample in samples:
+            if group > newest:
+                newest, previous = group, newest
+            yield from self._drain_before(previous)
+            size = self.network_size(sample)
+            if size not in self.pools:
+                self.pools[size] = self._new_pool()
+            pool = self.pools[size]
+            for job in self._jobs(position, group, sample, size):
+                pool.submit(job)
+                while not pool.wants_jobs:
+                    yield from pool.step()
+        yield from self._drain_before(newest + 1)
+
+    def _drain_before(self, group: int) -> Iterator[Twin]:
+        for pool in self.pools.values():
+            while (oldest := pool.oldest_group) is not None and oldest < group:
+                yield from pool.step()
+
+    @torch.inference_mode()
+    def _jobs(self, position: int, group: int, sample: Sample, size: tuple[int, int]) -> list[Job]:
+        """One job per replicate. What depends on the source alone is computed once for all."""
+        diffusion = self.diffusion
+        image = image_to_tensor(resize_image(sample.image, *size))
+        mean, std = diffusion.encode(image[None])
+        hint = conditioning_image(
+            resize_label(sample.scribble, *size), self.classes, self.config.hint_encoding
+        )
+        embedded = diffusion.embed_hint(torch.from_numpy(hint)[None])[0]
+        prompt = self._embed_prompt(self.prompt(sample))
+        drops_hint, drops_text = drops(self.null_condition)
+        conditions = Conditions(
+            prompts=(prompt, self._embed_prompt("") if drops_text else prompt),
+            hints=(embedded, self._null_hint(size) if drops_hint else embedded),
+        )
+        jobs = []
+        for replicate in range(self.config.replicates):
+            seed = derive_seed(self.config.seed, sample.source_id, replicate)
+            # On the CPU and in this order, as the stock pipeline draws them from one generator.
+            generator = torch.Generator().manual_seed(seed)
+            shape = diffusion.latent_shape(*size)
+            posterior_noise = torch.randn(1, *shape, generator=generator)
+            noise = torch.randn(1, *shape, generator=generator)
+            latents = diffusion.sample_latents(mean, std, posterior_noise.to(diffusion.device))
+            jobs.append(
+                Job(
+                    key=TwinKey(group, position, replicate, seed),
+                    group=group,
+                    latents=latents[0],
+                    noise=noise[0].to(diffusion.device),
+                    conditions=conditions,
+                    cells=self._job_cells,
+                )
+            )
+        return jobs
+
+    def _embed_prompt(self, prompt: str) -> torch.Tensor:
+        # Sources with the same classes share a prompt; the last few thousand are kept.
+        if prompt not in self._prompts:
+            if len(self._prompts) >= 4096:
+                self._prompts.pop(next(iter(self._prompts)))
+            self._prompts[prompt] = self.diffusion.embed_prompt(prompt)
+        return self._prompts[prompt]
+
+    def _null_hint(self, size: tuple[int, int]) -> torch.Tensor:
+        if size not in self._null_hints:
+            empty = null_conditioning_image(self.diffusion.conditioning_channels, *size)
+            self._null_hints[size] = self.diffusion.embed_hint(torch.from_numpy(empty)[None])[0]
+        return self._null_hints[size]
+
+    def _new_pool(self) -> DenoiserPool:
+        return DenoiserPool(
+            self.diffusion,
+            rows=self.config.rows,
+            decode_rows=self.config.decode_rows,
+            conditioning_scale=self.config.controlnet_conditioning_scale,
+        )
+
+    def _check_fit(self) -> None:
+        needed = num_conditioning_channels(self.classes, self.config.hint_encoding)
+        takes = self.diffusion.conditioning_channels
+        if takes != needed:
+            advice = "Use a ControlNet trained on these classes"
+            if takes == 3:
+                advice += ", or `hint_encoding` rgb_palette"
+            raise ValueError(
+                f"`controlnet` takes {takes} conditioning channels, but `hint_encoding` "
+                f"{self.config.hint_encoding} of {len(self.classes)} classes makes {needed}. "
+                f"{advice}."
+            )
+        network_size(
+            1,
+            1,
+            resolution=self.resolution,
+            geometry=self.config.geometry,
+            multiple=self.diffusion.size_multiple,
+        )

@@ -1,0 +1,113 @@
+"""The options of ScribbleGen and the grid that they span. No torch: the command line reads it."""
+
+from dataclasses import dataclass
+
+from scribblegen.conditioning import HINT_ENCODINGS, NULL_CONDITIONS
+from scribblegen.configs import option
+from scribblegen.encode_ratio import ENCODE_RATIO_MODES, NoiseSchedule, TimestepGrid, timestep_grid
+from scribblegen.geometry import GEOMETRIES, OUTPUT_SIZES
+from scribblegen.prompts import PROMPT_MODES, PROMPT_STEM
+
+DTYPE_NAMES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScribbleGenConfig:
+    """What the twins are made with. Equal configs give equal images."""
+
+    guidance_scales: list[float] = option([2.0], "Classifier-free guidance weights, each >= 1.")
+    encode_ratios: list[float] = option(
+        [0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+        "Shares of the noise schedule added to the source before it is denoised, in (0, 1].",
+    )
+    encode_ratio_mode: str = option(
+        "proportional",
+        "proportional: round(ratio * steps) steps run; fixed: all steps, re-spaced (the paper).",
+    )
+    num_inference_steps: int = option(50, "Steps of the DDIM grid.")
+    replicates: int = option(1, "Twins of each source in each subset, each with its own noise.")
+    seed: int = option(0, "Root seed of the noise.")
+    aligned_start: bool = option(
+        True, "Add the noise of the first step that is denoised; False: the reference's, one more."
+    )
+    pure_noise_at_one: bool = option(
+        True, "At ratio 1 start from pure noise; False: let a trace of the source through."
+    )
+    null_condition: str | None = option(
+        None,
+        "What the unconditional branch drops: text, hint or both; the ControlNet's own if unset.",
+    )
+    hint_encoding: str = option("one_hot", "one_hot (a plane per class) or rgb_palette.")
+    prompt_mode: str = option(
+        "classes", "classes (stem and class names), stem, or caption (the source's own)."
+    )
+    prompt_stem: str = option(PROMPT_STEM, "First words of the prompt.")
+    controlnet_conditioning_scale: float = option(1.0, "Factor on the ControlNet's residuals.")
+    resolution: int | None = option(None, "Side of the network's square; the pipeline's if unset.")
+    geometry: str = option(
+        "square", "square: squashed to one size; bucket: the nearest of a few aspects."
+    )
+    output_size: str = option(
+        "source", "source: twins of the photograph's own size; model: of the network's."
+    )
+    rows: int = option(16, "Denoiser rows in a call. Changes the last bits of an image.")
+    decode_rows: int = option(4, "Images in a decoder call. Changes the last bits of an image.")
+    dtype: str = option("float32", "float32, bfloat16 or float16, for weights and calls.")
+    num_threads: int = option(
+        1, "CPU threads of a process. Changes the last bits; use more processes for more cores."
+    )
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("encode_ratio_mode", ENCODE_RATIO_MODES),
+            ("hint_encoding", HINT_ENCODINGS),
+            ("prompt_mode", PROMPT_MODES),
+            ("geometry", GEOMETRIES),
+            ("output_size", OUTPUT_SIZES),
+            ("dtype", DTYPE_NAMES),
+            ("null_condition", (None, *NULL_CONDITIONS)),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"`{name}` must be one of {known}. Got {getattr(self, name)!r}.")
+        for name in ("replicates", "rows", "decode_rows", "num_threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1. Got {getattr(self, name)}.")
+        for name in ("guidance_scales", "encode_ratios"):
+            values = getattr(self, name)
+            if not values or len({f"{v:g}" for v in values}) < len(values):
+                raise ValueError(f"`{name}` must be different numbers, at least one. Got {values}.")
+        if not all(1 <= w < float("inf") for w in self.guidance_scales):
+            raise ValueError(f"`guidance_scales` must be 1 or more. Got {self.guidance_scales}.")
+        self.cells(NoiseSchedule())
+
+    def cells(self, schedule: NoiseSchedule) -> list["Cell"]:
+        """The grid, one cell per subset, on a pipeline's noise schedule."""
+        return [
+            Cell(
+                w,
+                r,
+                timestep_grid(
+                    r,
+                    self.num_inference_steps,
+                    mode=self.encode_ratio_mode,
+                    aligned_start=self.aligned_start,
+                    pure_noise_at_one=self.pure_noise_at_one,
+                    schedule=schedule,
+                ),
+            )
+            for w in self.guidance_scales
+            for r in self.encode_ratios
+        ]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the grid: a subset of the dataset."""
+
+    guidance_scale: float
+    encode_ratio: float
+    grid: TimestepGrid
+
+    @property
+    def subset(self) -> str:
+        return f"guidance{self.guidance_scale:g}-encode{self.encode_ratio:g}"

@@ -1,0 +1,39 @@
+"""Class names -> prompt."""
+
+from collections.abc import Sequence
+
+PROMPT_STEM = "a high-quality, detailed, and professional image"
+PROMPT_MODES = ("classes", "stem", "caption")
+
+
+def class_prompt(class_names: Sequence[str], stem: str = PROMPT_STEM) -> str:
+    """The paper's prompt: the stem, then the classes that are present.
+
+    `class_prompt(["cat", "sofa"])` is "a high-quality, detailed, and professional image of cat,
+    sofa". Without a class it is the stem alone.
+    """
+    return f"{stem} of {', '.join(class_names)}" if class_names else stem
+
+
+def sample_prompt(
+    class_names: Sequence[str],
+    caption: str | None,
+    mode: str = "classes",
+    stem: str = PROMPT_STEM,
+) -> str:
+    """The prompt of one source.
+
+    Args:
+        class_names: names of the classes drawn in its scribble, in id order.
+        caption: the source's own caption, if it has one.
+        mode: `classes` (stem and class names), `stem` (the paper's "no text"), or `caption` (the
+            source's caption; class names where it has none).
+        stem: first words of the prompt.
+    """
+    if mode == "stem":
+        return stem
+    if mode == "caption" and caption:
+        return caption
+    if mode in PROMPT_MODES:
+        return class_prompt(class_names, stem)
+    raise ValueError(f"`prompt_mode` must be one of {PROMPT_MODES}. Got {mode!r}.")

@@ -1,0 +1,52 @@
+"""The options of a run besides its source and its method."""
+
+from dataclasses import dataclass
+
+from scribblegen.configs import option
+from scribblegen.images import IMAGE_FORMATS
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputConfig:
+    """The networks, and how their images are stored."""
+
+    pipeline: str | None = option(
+        None, "Folder or Hub id of a Stable Diffusion 1.x or 2.x pipeline in diffusers' layout."
+    )
+    controlnet: str | None = option(
+        None, "Folder or Hub id of the ControlNet; the pipeline's own if unset."
+    )
+    pipeline_revision: str | None = option(None, "Revision of the pipeline on the Hub.")
+    pipeline_variant: str | None = option(None, "Variant of the pipeline's weights, such as fp16.")
+    image_format: str = option("webp", "webp (lossless), png or jpeg (quality 95).")
+    sources_per_shard: int | None = option(
+        None,
+        "Sources in a shard, the unit of work and resume; by their number if unset (8 .. 256).",
+    )
+    license: str = option("unknown", "License of the photographs, for the card.")
+
+    def __post_init__(self) -> None:
+        if self.image_format not in IMAGE_FORMATS:
+            raise ValueError(
+                f"`image_format` must be one of {IMAGE_FORMATS}. Got {self.image_format!r}."
+            )
+        if self.sources_per_shard is not None and self.sources_per_shard < 1:
+            raise ValueError(
+                f"`sources_per_shard` must be at least 1. Got {self.sources_per_shard}."
+            )
+        if self.controlnet is not None and self.pipeline is None:
+            raise ValueError("`pipeline` must be given with `controlnet`: it holds the rest.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Where and with how many processes. Changes no byte of the result."""
+
+    output_dir: str | None = option(None, "Folder of the dataset repository.")
+    num_processes: int = option(
+        1, "Processes on this machine; started through `accelerate launch` if above 1."
+    )
+
+    def __post_init__(self) -> None:
+        if self.num_processes < 1:
+            raise ValueError(f"`num_processes` must be at least 1. Got {self.num_processes}.")

@@ -1,0 +1,201 @@
+"""Photographs with scribbles in, a dataset repository out, by any number of processes.
+
+accelerate launch -m scribblegen.synthesize --config run.yaml --output_dir out/run
+"""
+
+import contextlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import broadcast_object_list
+from tqdm import tqdm
+
+from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.repository import write_repository
+from scribblegen.builders.sources import open_source
+from scribblegen.classes import Classes
+from scribblegen.conditioning import num_conditioning_channels
+from scribblegen.configs import to_dict, to_yaml
+from scribblegen.diffusion import DTYPES, Diffusion, load_diffusion
+from scribblegen.generation import TWIN_SPLIT, Progress, generate_units
+from scribblegen.methods.scribblegen import ScribbleGen
+from scribblegen.methods.scribblegen_config import ScribbleGenConfig
+from scribblegen.processes import process_state
+from scribblegen.run_config import OutputConfig
+from scribblegen.run_folder import Header, lock_folder, prepare_folder, without_paths
+from scribblegen.shards import (
+    SPLITS,
+    Unit,
+    default_sources_per_shard,
+    pending_units,
+    plan_units,
+    write_manifest,
+)
+from scribblegen.sources import Source
+
+# Where things lie, not what they hold: their fingerprints are compared instead.
+_LOCATIONS = ("data_dir", "pipeline", "controlnet", "dataset_name")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Everything that a run needs, opened and checked."""
+
+    sources: dict[str, Source]  # by split; train is always there
+    method: ScribbleGen
+    output: OutputConfig
+    folder: Path
+    units: list[Unit]
+    options: dict[str, Any]  # all of them, flat
+
+
+def open_run(
+    source_config: SourceConfig,
+    method_config: ScribbleGenConfig,
+    output_config: OutputConfig,
+    output_dir: str | Path,
+    *,
+    diffusion: Diffusion | None = None,
+) -> Run:
+    """Opens sources and networks and checks that they fit, before any work.
+
+    Args:
+        source_config, method_config, output_config: what the dataset is made of.
+        output_dir: the repository folder.
+        diffusion: the networks, where they are in memory already; else `output_config` names them.
+
+    Raises:
+        ValueError, OSError: something is missing or does not fit; the message names the option.
+    """
+    opened = {split: open_source(source_config, split) for split in SPLITS}
+    sources = {split: source for split, source in opened.items() if source is not None}
+    train = sources[TWIN_SPLIT]
+    if diffusion is None:
+        diffusion = _open_diffusion(method_config, output_config, train.classes)
+    per_shard = output_config.sources_per_shard or default_sources_per_shard(len(train))
+    return Run(
+        sources=sources,
+        method=ScribbleGen(method_config, diffusion, train.classes),
+        output=output_config,
+        folder=Path(output_dir),
+        units=[
+            unit
+            for split, source in sources.items()
+            for unit in plan_units(split, len(source), per_shard)
+        ],
+        options={
+            **to_dict(source_config, method_config, output_config),
+            "sources_per_shard": per_shard,
+        },
+    )
+
+
+def run_header(run: Run) -> Header:
+    """What the manifest says of the run. Reads every label and every weight: a few seconds."""
+    options = without_paths(run.options)
+    return Header(
+        method="scribblegen",
+        identity={
+            **{key: value for key, value in options.items() if key not in _LOCATIONS},
+            **{f"{split} files": source.fingerprint() for split, source in run.sources.items()},
+            "weights": run.method.diffusion.fingerprint(),
+            "device": run.method.diffusion.device.type,
+        },
+        config=options,
+        classes=run.method.classes,
+        subsets=[
+            {
+                "subset": cell.subset,
+                "guidance_scale": cell.guidance_scale,
+                "encode_ratio": cell.encode_ratio,
+                "num_inference_steps": cell.grid.num_steps,
+            }
+            for cell in run.method.cells
+        ],
+        num_units=len(run.units),
+    )
+
+
+def synthesize(run: Run, *, progress_bar: bool = True) -> Progress:
+    """Generates what is still missing of a run, this process's share of it, and finishes it.
+
+    On return the output folder is complete: shards, manifest, card, pictures.
+
+    Raises:
+        ValueError: the folder holds a run of another config, source or pipeline.
+        OSError: the folder cannot be written. Finished shards are kept; run again to resume.
+    """
+    state = process_state()
+    main = state.is_main_process
+    with lock_folder(run.folder) if main else contextlib.nullcontext():
+        pending: list[list[Unit]] = [[]]
+        if main:
+            header = run_header(run)
+            prepare_folder(run.folder, header, to_yaml(header.config))
+            pending = [pending_units(run.folder, run.units)]
+        # One process reads the folder, so that all agree on who does what.
+        broadcast_object_list(pending)
+        mine = pending[0][state.process_index :: state.num_processes]
+        total = sum(unit.stop - unit.start for unit in mine if unit.split == TWIN_SPLIT)
+        processes = f" (process 1 of {state.num_processes})" if state.num_processes > 1 else ""
+        with tqdm(
+            total=total * run.method.images_per_source,
+            desc=f"generate{processes}",
+            unit="image",
+            disable=not (progress_bar and main and mine),
+        ) as bar:
+            progress = generate_units(
+                run.method,
+                run.sources,
+                mine,
+                run.folder,
+                image_format=run.output.image_format,
+                bar=bar,
+            )
+        state.wait_for_everyone()
+        if main:
+            write_manifest(run.folder, header.as_dict(complete=True))
+            write_repository(run.folder)
+        state.wait_for_everyone()
+    return progress
+
+
+def build(
+    source_config: SourceConfig,
+    method_config: ScribbleGenConfig,
+    output_config: OutputConfig | None = None,
+    *,
+    output_dir: str | Path,
+) -> Progress:
+    """A dataset repository in one call: `open_run`, then `synthesize`. Resumes by itself."""
+    run = open_run(source_config, method_config, output_config or OutputConfig(), output_dir)
+    return synthesize(run)
+
+
+def _open_diffusion(
+    method_config: ScribbleGenConfig, output_config: OutputConfig, classes: Classes
+) -> Diffusion:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = DTYPES[method_config.dtype]
+    if output_config.pipeline is None:
+        from scribblegen.tiny.random_weights import random_diffusion
+
+        channels = num_conditioning_channels(classes, method_config.hint_encoding)
+        return random_diffusion(channels, device=device, dtype=dtype)
+    return load_diffusion(
+        output_config.pipeline,
+        output_config.controlnet,
+        revision=output_config.pipeline_revision,
+        variant=output_config.pipeline_variant,
+        device=device,
+        dtype=dtype,
+    )
+
+
+if __name__ == "__main__":
+    from scribblegen.cli import main
+
+    main(["build", *sys.argv[1:]])

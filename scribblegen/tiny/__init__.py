@@ -1,0 +1,1 @@
+"""The small pipeline that is there without any download."""

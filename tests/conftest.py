@@ -1,0 +1,67 @@
+"""Offline, one thread, tiny networks in memory."""
+
+import os
+
+# Read when the libraries are imported; a test that needs a Hub starts its own process.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.sources import open_source
+from scribblegen.diffusion import Diffusion
+from scribblegen.records import Sample
+from scribblegen.tiny.random_weights import random_diffusion
+
+NUM_SCENE_CHANNELS = 13  # 12 classes and "unlabelled"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _own_caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    cache = str(tmp_path_factory.getbasetemp() / "datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
+
+
+@pytest.fixture(scope="session")
+def diffusion() -> Diffusion:
+    """A random pipeline that fits the scenes."""
+    return random_diffusion(NUM_SCENE_CHANNELS)
+
+
+@pytest.fixture(scope="session")
+def scenes() -> list[Sample]:
+    """The first eight scenes, with simulated scribbles."""
+    source = open_source(SourceConfig(ids="0:8", scene_size=64))
+    assert source is not None
+    samples = [source.read(i) for i in range(8)]
+    return [s for s in samples if isinstance(s, Sample)]
+
+
+@pytest.fixture
+def read_only_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which nothing can be made; skipped for a user whom permissions do not bind."""
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    folder.chmod(0o555)
+    try:
+        (folder / "probe").touch()
+    except OSError:
+        yield folder
+    else:
+        (folder / "probe").unlink()
+        pytest.skip("this user may write anywhere")
+    finally:
+        folder.chmod(0o755)

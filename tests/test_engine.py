@@ -1,0 +1,287 @@
+"""The pool against the stock pipeline, its counters, and the independence of a sample."""
+
+import itertools
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, StableDiffusionControlNetImg2ImgPipeline
+from diffusers import StableDiffusionControlNetPipeline as TextToImage
+
+from scribblegen.diffusion import Diffusion
+from scribblegen.encode_ratio import FINAL, timestep_grid
+from scribblegen.engine import Conditions, DenoiserPool, Job, Twin, ddim_step
+from scribblegen.tiny.random_weights import random_parts
+
+PROMPT = "a photo of cat, dog"
+CHANNELS = 9
+SCALES = (1.0, 2.0, 4.0, 7.5)
+
+
+@pytest.fixture(scope="module", params=["epsilon", "v_prediction"])
+def parts(request):
+    return random_parts(CHANNELS, prediction_type=request.param)
+
+
+@pytest.fixture(scope="module")
+def networks(parts):
+    return Diffusion(**parts)
+
+
+@pytest.fixture(scope="module")
+def epsilon_networks():
+    return Diffusion(**random_parts(CHANNELS))
+
+
+@pytest.fixture(scope="module")
+def unit_image():
+    return torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module")
+def image(unit_image):
+    return 2 * unit_image - 1
+
+
+@pytest.fixture(scope="module")
+def hint():
+    drawn = torch.rand(1, CHANNELS, 64, 64, generator=torch.Generator().manual_seed(2)) > 0.8
+    return drawn.float()
+
+
+def stock(parts, kind=StableDiffusionControlNetImg2ImgPipeline):
+    pipeline = kind(
+        **{k: v for k, v in parts.items() if k != "scheduler_config"},
+        scheduler=DDIMScheduler.from_config(parts["scheduler_config"]),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def job(networks, image, hint, grids, *, seed=5, hint_rows=1, key=0, group=0, prompt=PROMPT):
+    """A job as the stock pipeline would see it: the same draws from one generator.
+
+    `hint_rows` is the batch in which the hint is embedded: the stock pipeline embeds it once for
+    each branch, and convolutions round differently for another batch size.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    mean, std = networks.encode(image)
+    latents = networks.sample_latents(mean, std, torch.randn(mean.shape, generator=generator))
+    noise = torch.randn(mean.shape, generator=generator)
+    embedded = networks.embed_hint(hint.repeat(hint_rows, 1, 1, 1))[0]
+    prompts = (networks.embed_prompt(prompt), networks.embed_prompt(""))
+    conditions = Conditions(prompts, (embedded, embedded))
+    return Job(key, group, latents[0], noise[0], conditions, tuple(grids))
+
+
+def as_unit(image):
+    return (image / 2 + 0.5).clamp(0, 1)
+
+
+@pytest.mark.parametrize("guidance_scale", SCALES)
+@pytest.mark.parametrize("encode_ratio", [0.2, 0.5, 1.0])
+def test_a_sample_alone_equals_the_stock_pipeline(
+    parts, networks, unit_image, image, hint, guidance_scale, encode_ratio
+):
+    expected = stock(parts)(
+        prompt=PROMPT,
+        image=unit_image,
+        control_image=hint,
+        strength=encode_ratio,
+        num_inference_steps=10,
+        guidance_scale=guidance_scale,
+        controlnet_conditioning_scale=1.0,
+        generator=torch.Generator().manual_seed(5),
+        output_type="pt",
+    ).images[0]
+    grid = timestep_grid(encode_ratio, 10, pure_noise_at_one=False)
+    cells = [(grid, (guidance_scale,))]
+
+    # In calls of the stock pipeline's own shape (a pair of rows where it guides): bit for bit.
+    rows = 1 if guidance_scale == 1 else 2
+    same_shape = job(networks, image, hint, cells, hint_rows=rows)
+    (twin,) = DenoiserPool(networks, rows=rows, decode_rows=1).run([same_shape])
+    assert torch.equal(as_unit(twin.image), expected)
+
+    # In calls of any other shape: to rounding, which guidance multiplies.
+    for rows in (1, 16):
+        (twin,) = DenoiserPool(networks, rows=rows).run([job(networks, image, hint, cells)])
+        assert (as_unit(twin.image) - expected).abs().max() < 5e-6 * guidance_scale
+
+
+def test_encode_ratio_one_starts_as_text_to_image_does(parts, networks, image, hint):
+    grid = timestep_grid(1.0, 10)
+    task = job(networks, image, hint, [(grid, (2.0,))], hint_rows=2)
+    (twin,) = DenoiserPool(networks, rows=2, decode_rows=1).run([task])
+    expected = stock(parts, TextToImage)(
+        prompt=PROMPT,
+        image=hint,
+        num_inference_steps=10,
+        guidance_scale=2.0,
+        controlnet_conditioning_scale=1.0,
+        latents=task.noise[None],
+        output_type="pt",
+    ).images[0]
+    assert torch.equal(as_unit(twin.image), expected)
+
+
+def test_fixed_mode_follows_the_formulas_of_the_paper(parts, networks, image, hint):
+    ratio, steps, scale = 0.5, 5, 3.0
+    grid = timestep_grid(ratio, steps, mode="fixed", aligned_start=False, pure_noise_at_one=False)
+    task = job(networks, image, hint, [(grid, (scale,))])
+    (twin,) = DenoiserPool(networks, rows=1, decode_rows=1).run([task])
+
+    abar = networks.prediction.alphas_cumprod.double()
+    x = abar[499].sqrt() * task.latents.double() + (1 - abar[499]).sqrt() * task.noise.double()
+    assert grid.timesteps == (401, 301, 201, 101, 1)
+    for t, before in zip((401, 301, 201, 101, 1), (301, 201, 101, 1, 0), strict=True):
+        conditional, null = (
+            networks.predict(
+                x[None].float(),
+                torch.tensor([t]),
+                task.conditions.prompts[branch][None],
+                task.conditions.hints[branch][None],
+            )[0].double()
+            for branch in (0, 1)
+        )
+        out = null + scale * (conditional - null)
+        if networks.prediction.kind == "epsilon":
+            clean, noise = (x - (1 - abar[t]).sqrt() * out) / abar[t].sqrt(), out
+        else:
+            clean = abar[t].sqrt() * x - (1 - abar[t]).sqrt() * out
+            noise = abar[t].sqrt() * out + (1 - abar[t]).sqrt() * x
+        x = abar[before].sqrt() * clean + (1 - abar[before]).sqrt() * noise
+    expected = networks.decode(x[None].float())[0]
+    assert (twin.image - expected).abs().max() < 2e-5
+
+
+def test_guidance_scale_one_is_the_conditional_model_and_costs_one_row(networks, image, hint):
+    grid = timestep_grid(0.5, 10)
+    pool = DenoiserPool(networks, rows=4)
+    (twin,) = pool.run([job(networks, image, hint, [(grid, (1.0,))])])
+    other = job(networks, image, hint, [(grid, (1.0,))])
+    unused = Conditions(
+        (other.conditions.prompts[0], torch.full_like(other.conditions.prompts[0], torch.nan)),
+        (other.conditions.hints[0], torch.full_like(other.conditions.hints[0], torch.nan)),
+    )
+    changed = Job(0, 0, other.latents, other.noise, unused, other.cells)
+    (again,) = DenoiserPool(networks, rows=4).run([changed])
+    assert pool.counts["rows"] == 5
+    assert torch.equal(twin.image, again.image)
+
+
+def test_step_equals_the_stock_scheduler_row_by_row(networks, parts):
+    generator = torch.Generator().manual_seed(0)
+    latents, predictions = torch.randn(2, 6, 4, 8, 8, generator=generator)
+    scheduler = DDIMScheduler.from_config(parts["scheduler_config"])
+    scheduler.set_timesteps(10)
+    timesteps = [901, 701, 501, 301, 101, 1]
+    previous = [t - 100 if t >= 100 else FINAL for t in timesteps]
+    ours = ddim_step(latents, predictions, timesteps, previous, networks.prediction)
+    for row, t in enumerate(timesteps):
+        theirs = scheduler.step(predictions[row : row + 1], t, latents[row : row + 1]).prev_sample
+        assert torch.equal(ours[row : row + 1], theirs)
+
+
+def full_grid_jobs(networks, count, *, ratios=10, scales=SCALES, steps=10):
+    generator = torch.Generator().manual_seed(7)
+    grids = [(timestep_grid(i / ratios, steps), scales) for i in range(1, ratios + 1)]
+    jobs = []
+    for key in range(count):
+        image = torch.rand(1, 3, 64, 64, generator=generator) * 2 - 1
+        drawn = (torch.rand(1, CHANNELS, 64, 64, generator=generator) > 0.8).float()
+        prompt = f"a photo of {key}"
+        jobs.append(job(networks, image, drawn, grids, seed=key, key=key, prompt=prompt))
+    return jobs
+
+
+def test_the_first_step_is_shared_by_all_guidance_scales(epsilon_networks):
+    pool = DenoiserPool(epsilon_networks, rows=16)
+    twins = list(pool.run(full_grid_jobs(epsilon_networks, 8)))
+    assert len(twins) == 8 * 40
+    # Per source: stock evaluates 7 rows (1 + 3 pairs) at each of 1 + ... + 10 steps; of every
+    # first step 2 rows are left (P1).
+    stock_rows, ours = 8 * 7 * 55, 8 * (10 * 2 + 7 * 45)
+    assert pool.counts["rows"] == ours
+    assert ours / stock_rows == pytest.approx(0.870, abs=1e-3)
+    # Calls are full but for the last few (P3).
+    assert pool.counts["rows"] / (pool.counts["calls"] * 16) >= 0.97
+    assert pool.counts["decodes"] == 8 * 40 / 4
+
+
+def test_random_configs_and_fixed_mode_fill_the_calls_too(epsilon_networks):
+    generator = torch.Generator().manual_seed(3)
+    randoms = []
+    for number, base in enumerate(full_grid_jobs(epsilon_networks, 48, ratios=1)):
+        ratio = torch.randint(1, 11, (1,), generator=generator).item() / 10
+        scale = SCALES[int(torch.randint(0, 4, (1,), generator=generator))]
+        cells = ((timestep_grid(ratio, 10), (scale,)),)
+        randoms.append(Job(number, number // 8, base.latents, base.noise, base.conditions, cells))
+    fixed = [
+        Job(
+            base.key,
+            0,
+            base.latents,
+            base.noise,
+            base.conditions,
+            tuple((timestep_grid(r, 5, mode="fixed"), (2.0,)) for r in (0.2, 0.5, 1.0)),
+        )
+        for base in full_grid_jobs(epsilon_networks, 12, ratios=1)
+    ]
+    for jobs in (randoms, fixed):
+        pool = DenoiserPool(epsilon_networks, rows=8)
+        list(pool.run(jobs))
+        assert pool.counts["rows"] / (pool.counts["calls"] * 8) >= 0.97
+
+
+def test_a_sample_does_not_depend_on_its_batch_mates(epsilon_networks):
+    jobs = full_grid_jobs(epsilon_networks, 4, ratios=3, scales=(1.0, 3.0))
+
+    def images(some):
+        pool = DenoiserPool(epsilon_networks, rows=8)
+        return {(t.key, t.grid, t.guidance_scale): t.image for t in pool.run(some)}
+
+    together = images(jobs)
+    reversed_order = images(jobs[::-1])
+    alone = {k: v for some in jobs for k, v in images([some]).items()}
+    unshared = {}
+    for some, (grid, scales) in itertools.product(jobs, jobs[0].cells):
+        for scale in scales:
+            only = Job(some.key, 0, some.latents, some.noise, some.conditions, ((grid, (scale,)),))
+            unshared |= images([only])
+    for other in (reversed_order, alone, unshared):
+        assert other.keys() == together.keys()
+        assert all(torch.equal(other[key], together[key]) for key in together)
+
+
+def test_lower_groups_finish_first(epsilon_networks):
+    jobs = [
+        Job(j.key, group, j.latents, j.noise, j.conditions, j.cells)
+        for group, j in enumerate(full_grid_jobs(epsilon_networks, 4, ratios=3, scales=(1.0, 3.0)))
+    ]
+    pool = DenoiserPool(epsilon_networks, rows=4, decode_rows=1)
+    order = [twin.key for twin in pool.run(jobs)]
+    last = {key: len(order) - 1 - order[::-1].index(key) for key in range(4)}
+    assert sorted(last, key=lambda key: last[key]) == [0, 1, 2, 3]
+
+
+def test_nan_stays_with_its_own_sample(epsilon_networks, image, hint):
+    grid = timestep_grid(0.5, 4)
+    good = job(epsilon_networks, image, hint, [(grid, (2.0,))], key="good")
+    bad = Job(
+        "bad", 0, torch.full_like(good.latents, torch.nan), good.noise, good.conditions, good.cells
+    )
+    twins: dict[str, Twin] = {
+        str(t.key): t for t in DenoiserPool(epsilon_networks, rows=4).run([bad, good])
+    }
+    (alone,) = DenoiserPool(epsilon_networks, rows=4).run([good])
+    assert torch.isnan(twins["bad"].image).any()
+    assert torch.equal(twins["good"].image, alone.image)
+
+
+@pytest.mark.parametrize("option", ["rows", "decode_rows"])
+def test_a_pool_without_rows_is_refused(epsilon_networks, option):
+    with pytest.raises(ValueError, match=f"`{option}` must be at least 1"):
+        DenoiserPool(epsilon_networks, **{"rows": 1, option: 0})

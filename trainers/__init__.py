@@ -1,0 +1,1 @@
+"""Trainers: they read a subset and write a model."""
