@@ -57,6 +57,10 @@ class SourceConfig:
             )
         if self.max_samples is not None and self.max_samples < 1:
             raise ValueError(f"`max_samples` must be at least 1. Got {self.max_samples}.")
+        if self.scribble_width is not None and not 1 <= self.scribble_width < float("inf"):
+            raise ValueError(
+                f"`scribble_width` must be 1 pixel or more. Got {self.scribble_width}."
+            )
         if not 0 <= self.scribble_shrink <= 1:
             raise ValueError(f"`scribble_shrink` must be in [0, 1]. Got {self.scribble_shrink}.")
         for name in ("scribble_drop", "scribble_error_rate"):

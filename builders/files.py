@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from scribblegen.classes import Classes, load_classes
+from scribblegen.classes import Classes, is_file, load_classes
 
 PHOTOGRAPH_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
@@ -72,7 +72,7 @@ def folder_classes(data_dir: Path, spec: str | None) -> Classes:
     """The classes that `spec` names, else those of `classes.json` or `id2label.json` inside."""
     if spec is not None:
         inside = data_dir / spec
-        return load_classes(inside if inside.is_file() else spec)
+        return load_classes(inside if is_file(inside) else spec)
     for name in ("classes.json", "id2label.json"):
         if (data_dir / name).is_file():
             return load_classes(data_dir / name)

@@ -58,7 +58,7 @@ def render_gallery(
         "RGB",
         (
             len(columns) * (cell_width + _GAP) + _GAP,
-            top + len(rows) * (cell_height + _GAP) + _GAP,
+            top + len(rows) * (cell_height + _GAP),
         ),
         _PAPER,
     )

@@ -1,5 +1,6 @@
 """A dataset card from what a run recorded: YAML for machines, then text for people."""
 
+import hashlib
 import html
 import json
 import re
@@ -10,7 +11,7 @@ from typing import Any
 import jinja2
 from huggingface_hub import DatasetCardData
 
-_METHODS = ("scribblegen",)
+_TAGS = ("synthetic", "scribbles", "weakly-supervised")
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
           (10**7, "1M<n<10M"))  # fmt: skip
 _SHOWN_REJECTIONS = 20
@@ -66,16 +67,18 @@ def render_dataset_card(
 
 
 def subset_table(manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    """One entry per subset: its settings, rows, rejected samples, bytes and splits."""
+    """One entry per subset: settings, rows, rejected samples, bytes, digest and splits."""
     settings = {s["subset"]: s for s in manifest["subsets"]}
     rejected: Counter[str] = Counter()
     rows: Counter[str] = Counter()
     size: Counter[str] = Counter()
     splits: dict[str, list[str]] = {name: [] for name in (DEFAULT_SUBSET, *settings)}
+    content = {name: hashlib.sha256() for name in splits}
     for unit in manifest["units"]:
         for subset, file in unit["files"].items():
             rows[subset] += file["rows"]
             size[subset] += file["bytes"]
+            content[subset].update(file["sha256"].encode())
             if unit["split"] not in splits[subset]:
                 splits[subset].append(unit["split"])
         for rejection in unit["rejections"]:
@@ -91,6 +94,7 @@ def subset_table(manifest: dict[str, Any]) -> list[dict[str, Any]]:
             "rows": rows[name],
             "rejected": rejected[name],
             "bytes": size[name],
+            "content": content[name].hexdigest()[:16],
             "splits": splits[name],
         }
         for name in splits
@@ -108,10 +112,13 @@ def _card_data(
         task_ids=["semantic-segmentation"],
         size_categories=[next((text for limit, text in _SIZES if total < limit), "n>10M")],
         annotations_creators=["machine-generated"],
-        tags=["scribblegen", "synthetic", "scribbles", "weakly-supervised", manifest["method"]],
+        tags=list(dict.fromkeys(["scribblegen", *_TAGS, manifest["method"]])),
         configs=[
             {
                 "config_name": s["subset"],
+                # `datasets` caches a local folder by its name and this YAML, not by its files:
+                # without the digest another run in a folder of this name would load stale rows.
+                "description": f"{s['rows']} rows, content {s['content']}",
                 "data_files": [
                     {"split": split, "path": f"{s['subset']}/{split}-*.parquet"}
                     for split in s["splits"]

@@ -38,6 +38,8 @@ class Classes:
         repeated = sorted({name for name in self.names if self.names.count(name) > 1})
         if repeated:
             raise ValueError(f"`names` must differ from each other. Got {repeated} more than once.")
+        if not all(name.strip() for name in self.names):
+            raise ValueError(f"`names` must not be empty. Got {list(self.names)}.")
         if not self.palette:
             object.__setattr__(self, "palette", voc_palette(len(self.names)))
         if len(self.palette) != len(self.names):
@@ -45,6 +47,9 @@ class Classes:
                 f"`palette` must hold one colour per class ({len(self.names)}). "
                 f"Got {len(self.palette)}."
             )
+        for colour in self.palette:
+            if len(colour) != 3 or not all(c in range(256) for c in colour):
+                raise ValueError(f"`palette` must hold (R, G, B) of 0..255. Got {colour}.")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -97,21 +102,29 @@ def load_classes(spec: str | Path) -> Classes:
     if text in LABEL_SPACES:
         listed = resources.files("scribblegen") / "label_spaces" / f"{text}.txt"
         return Classes(tuple(listed.read_text("utf-8").splitlines()))
-    if "," in text:
-        return Classes(tuple(name.strip() for name in text.split(",")))
     path = Path(text)
-    if not path.is_file():
+    if "," in text and not is_file(path):
+        return Classes(tuple(name.strip() for name in text.split(",")))
+    if not is_file(path):
         raise FileNotFoundError(
             f"`classes` must be one of {', '.join(LABEL_SPACES)}, a file, or names separated by "
             f"commas. Got {text!r}, which is no file."
         )
-    content = path.read_text("utf-8")
+    content = path.read_text("utf-8-sig")
     if path.suffix != ".json":
         return Classes(tuple(line.strip() for line in content.splitlines() if line.strip()))
     try:
         return _classes_from_json(json.loads(content))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"`classes` file {path} is not a class list: {error}") from error
+
+
+def is_file(path: Path) -> bool:
+    """As `Path.is_file`; a text too long for a file name, such as a list of names, is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _classes_from_json(data: object) -> Classes:

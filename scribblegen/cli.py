@@ -65,16 +65,16 @@ def build(arguments: Sequence[str]) -> None:
         sys.exit(subprocess.run(command).returncode)
 
     from scribblegen.processes import process_state
-    from scribblegen.run_folder import FolderError
+    from scribblegen.run_folder import RunError
     from scribblegen.synthesize import open_run, synthesize
 
     main_process = process_state().is_main_process
     _set_up_logging(main_process)
-    if output_config.pipeline is None and main_process:
-        print("No `pipeline` given: using a tiny one with random weights. Its twins mean nothing.")
     with _refusals("build"):
         run = open_run(source_config, method_config, output_config, run_config.output_dir)
-    with _refusals("build", (FolderError, OSError)):
+    if output_config.pipeline is None and main_process:
+        print("No `pipeline` given: using a tiny one with random weights. Its twins mean nothing.")
+    with _refusals("build", (RunError, OSError)):
         progress = synthesize(run)
     if main_process:
         _print_summary(run_config.output_dir, progress)
@@ -145,3 +145,7 @@ def _speed(progress: "Progress") -> str:
     processes = process_state().num_processes
     share = "" if processes == 1 else f" by process 1 of {processes}"
     return f"\n{progress.images} images in {progress.seconds:.1f} s{share}: {rate:.1f} images/s"
+
+
+if __name__ == "__main__":
+    main()

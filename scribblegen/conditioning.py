@@ -10,7 +10,7 @@ NULL_CONDITIONS = ("text", "hint", "both")
 
 def num_conditioning_channels(classes: Classes, hint_encoding: str) -> int:
     """Channels of `conditioning_image`: K + 1 (the last one: unlabelled) or 3."""
-    _check_encoding(hint_encoding)
+    _check_encoding(hint_encoding, classes)
     return 3 if hint_encoding == "rgb_palette" else len(classes) + 1
 
 
@@ -28,7 +28,7 @@ def conditioning_image(
     Returns:
         (C, H, W) float32 in [0, 1].
     """
-    _check_encoding(hint_encoding)
+    _check_encoding(hint_encoding, classes)
     if hint_encoding == "rgb_palette":
         colours = classes.colours().astype(np.float32) / 255
         return np.ascontiguousarray(colours[scribble].transpose(2, 0, 1))
@@ -37,7 +37,10 @@ def conditioning_image(
 
 
 def null_conditioning_image(channels: int, height: int, width: int) -> np.ndarray:
-    """(C, H, W) float32 zeros: no scribble at all, which no drawn scribble encodes to."""
+    """(C, H, W) float32 zeros: no scribble at all, which no scribble encodes to.
+
+    In `rgb_palette`, none that leaves a pixel unlabelled: a black class drawn everywhere would.
+    """
     return np.zeros((channels, height, width), np.float32)
 
 
@@ -50,6 +53,12 @@ def drops(null_condition: str) -> tuple[bool, bool]:
     return null_condition in ("hint", "both"), null_condition in ("text", "both")
 
 
-def _check_encoding(hint_encoding: str) -> None:
+def _check_encoding(hint_encoding: str, classes: Classes) -> None:
     if hint_encoding not in HINT_ENCODINGS:
         raise ValueError(f"`hint_encoding` must be one of {HINT_ENCODINGS}. Got {hint_encoding!r}.")
+    colours = [tuple(colour) for colour in classes.palette] + [(255, 255, 255)]
+    if hint_encoding == "rgb_palette" and len(set(colours)) < len(colours):
+        raise ValueError(
+            "`hint_encoding` must be one_hot for these `classes`: rgb_palette needs colours that "
+            "differ from each other and from white, which stands for unlabelled."
+        )

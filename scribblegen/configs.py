@@ -60,9 +60,12 @@ def read_yaml(path: str | Path, types: Sequence[type]) -> dict[str, Any]:
             hint = f" Did you mean `{near[0]}`?" if near else ""
             raise ValueError(f"`config` {path} holds `{key}`, which is no option.{hint}")
         wants_list = known[key].default_factory is not MISSING
-        if wants_list != isinstance(value, list):
+        if wants_list != isinstance(value, list) or isinstance(value, dict):
             kind = "a list" if wants_list else "one value"
             raise ValueError(f"`{key}` in {path} must be {kind}. Got {value!r}.")
+        if known[key].type in (str, str | None) and not isinstance(value, str | None):
+            # YAML reads 8:16 as 496 and no as False: the text that was meant is lost.
+            raise ValueError(f"`{key}` in {path} must be text. Got {value!r}. Put it in quotes.")
     return data
 
 

@@ -1,7 +1,6 @@
 """The parts of a Stable Diffusion pipeline with a ControlNet, each as one call. No loop over steps.
 
-Any diffusers folder or Hub id with the layout of Stable Diffusion 1.x or 2.x will do; epsilon and
-v-prediction. Weights are read from safetensors only.
+Stable Diffusion 1.x and 2.x, and whatever has their parts; epsilon and v-prediction.
 """
 
 import copy
@@ -9,7 +8,6 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +20,6 @@ from scribblegen.encode_ratio import NoiseSchedule
 
 logger = logging.getLogger(__name__)
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Where the ControlNet's config keeps how it was trained; diffusers passes private keys through.
 CONTROLNET_RECORD = "_scribblegen"
 
@@ -63,8 +60,7 @@ class Diffusion:
         self.dtype = dtype
         self.tokenizer = tokenizer
         self.vae, self.unet, self.text_encoder, controlnet = (
-            part.eval().requires_grad_(False).to(self.device, dtype)
-            for part in (vae, unet, text_encoder, controlnet)
+            _frozen(part, self.device, dtype) for part in (vae, unet, text_encoder, controlnet)
         )
         self.prediction = _prediction(scheduler_config)
         self.controlnet_record: dict[str, Any] = dict(controlnet.config.get(CONTROLNET_RECORD, {}))
@@ -116,7 +112,7 @@ class Diffusion:
 
     @torch.inference_mode()
     def embed_prompt(self, prompt: str) -> Tensor:
-        """(T, D): last hidden states of the text encoder. A prompt too long is cut, and warned of."""
+        """(T, D): last states of the text encoder. Too long a prompt is cut, and warned of."""
         length = self.tokenizer.model_max_length
         tokens = self.tokenizer(
             prompt,
@@ -192,6 +188,13 @@ class Diffusion:
         return digest.hexdigest()[:16]
 
     def _check_parts(self) -> None:
+        # A folder without tokenizer files loads as a tokenizer that knows no word.
+        words, known = len(self.tokenizer), self.text_encoder.config.vocab_size
+        if not known // 2 <= words <= known:
+            raise OSError(
+                f"the tokenizer has {words} tokens but the text encoder {known}: its files are "
+                "missing, or of another pipeline."
+            )
         cross = self.unet.config.cross_attention_dim
         if self.text_encoder.config.hidden_size != cross:
             raise ValueError(
@@ -211,60 +214,9 @@ class Diffusion:
             )
 
 
-def load_diffusion(
-    pipeline: str | Path,
-    controlnet: str | Path | None = None,
-    *,
-    revision: str | None = None,
-    variant: str | None = None,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
-) -> Diffusion:
-    """Loads a pipeline in diffusers' layout and its ControlNet.
-
-    Args:
-        pipeline: folder or Hub id of the base pipeline.
-        controlnet: folder or Hub id of the ControlNet; None takes `pipeline`'s own subfolder.
-
-    Raises:
-        OSError: a part is missing; the message names it.
-        ValueError: the parts do not fit each other.
-    """
-    shared = {"revision": revision, "use_safetensors": True}
-    weights = {**shared, "variant": variant}
-    own_controlnet = controlnet is None
-    if own_controlnet and Path(pipeline).is_dir() and not (Path(pipeline) / "controlnet").is_dir():
-        raise FileNotFoundError(
-            f"`pipeline` {pipeline} has no ControlNet in it. Name one with `controlnet`."
-        )
-    parts: dict[str, Any] = {}
-    for name, part, kwargs in (
-        ("vae", AutoencoderKL, weights),
-        ("unet", UNet2DConditionModel, weights),
-        ("text_encoder", CLIPTextModel, weights),
-        ("tokenizer", CLIPTokenizer, {"revision": revision}),
-    ):
-        parts[name] = _load_part(name, part, pipeline, kwargs)
-    scheduler = DDIMScheduler.load_config(str(pipeline), subfolder="scheduler", revision=revision)
-    if own_controlnet:
-        parts["controlnet"] = _load_part("controlnet", ControlNetModel, pipeline, weights)
-    else:
-        parts["controlnet"] = _load_controlnet(str(controlnet))
-    return Diffusion(**parts, scheduler_config=dict(scheduler), device=device, dtype=dtype)
-
-
-def _load_part(name: str, part: Any, pipeline: str | Path, kwargs: dict[str, Any]) -> Any:
-    try:
-        return part.from_pretrained(str(pipeline), subfolder=name, **kwargs)
-    except (OSError, ValueError) as error:
-        raise OSError(f"`pipeline` {pipeline} has no usable {name}: {error}") from error
-
-
-def _load_controlnet(controlnet: str) -> ControlNetModel:
-    try:
-        return ControlNetModel.from_pretrained(controlnet, use_safetensors=True)
-    except (OSError, ValueError) as error:
-        raise OSError(f"`controlnet` {controlnet} cannot be loaded: {error}") from error
+def _frozen(part: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    part = part.eval().requires_grad_(False).to(device)
+    return part if part.dtype == dtype else part.to(dtype)
 
 
 def _split_hint_embedding(controlnet: ControlNetModel) -> tuple[torch.nn.Module, ControlNetModel]:

@@ -102,7 +102,8 @@ def full_grid(num_inference_steps: int, schedule: NoiseSchedule) -> tuple[int, .
     if schedule.timestep_spacing == "leading":
         grid = np.arange(count)[::-1] * float(total // count) + schedule.steps_offset
     elif schedule.timestep_spacing == "trailing":
-        grid = np.round(np.arange(total, 0, -total / count)) - 1
+        # Cut, because rounding gives some lengths, such as 61, one more step: timestep -1.
+        grid = np.round(np.arange(total, 0, -total / count))[:count] - 1
     elif schedule.timestep_spacing == "linspace":
         grid = np.linspace(0, total - 1, count).round()[::-1]
     else:
@@ -143,5 +144,10 @@ def _fixed(
         )
     points = np.linspace(0, total * encode_ratio, num_inference_steps + 1)[:-1]
     ascending = [int(p + _ROUNDING) + 1 for p in points]
+    if ascending[-1] >= total:
+        raise ValueError(
+            f"`num_inference_steps` {num_inference_steps} at `encode_ratio` {encode_ratio} leaves "
+            f"the {total} training timesteps. Use fewer steps."
+        )
     # The last step lands on the first training timestep, not on the clean image.
     return tuple(ascending[::-1]), tuple([*ascending[:-1][::-1], 0])

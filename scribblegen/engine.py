@@ -3,8 +3,8 @@
 A row is one evaluation of ControlNet and UNet: one latent, one timestep, one prompt, one hint.
 Every call takes exactly `rows` rows, padded when fewer are ready, so a sample's image does not
 depend on its batch-mates: for the same `rows` it is equal bit for bit. Conditional and
-unconditional evaluations are just rows. Within the grid of one noise, the first step is evaluated once per
-encode ratio and shared by all guidance scales: until then their latents are the same.
+unconditional evaluations are just rows. Within the grid of one noise, the first step is evaluated
+once per encode ratio and shared by all guidance scales: until then their latents are the same.
 """
 
 import heapq

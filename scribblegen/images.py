@@ -17,17 +17,15 @@ if TYPE_CHECKING:
     import torch
 
 IMAGE_FORMATS = ("webp", "png", "jpeg")
-# Metadata that a published picture must not carry along (place, owner, device).
-_PRIVATE_INFO = (
-    "exif",
-    "xmp",
-    "XML:com.adobe.xmp",
-    "photoshop",
-    "comment",
-    "Comment",
-    "parsed_exif",
-)
 _AS_IS_FORMATS = ("JPEG", "PNG", "WEBP")
+# All that a file stored as it is may say besides its pixels. Anything else (EXIF, XMP, comments,
+# PNG texts) may tell of place, owner or device, and must not be published along.
+_HARMLESS_INFO = {
+    "jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "adobe", "adobe_transform",
+    "progressive", "progression", "icc_profile", "gamma", "srgb", "chromaticity", "aspect",
+    "interlace", "loop", "background", "timestamp", "duration",
+}  # fmt: skip
+_HARMLESS_SEGMENTS = {"APP0", "APP2", "APP14"}  # of a JPEG: JFIF, colour profile, Adobe's colours
 
 
 class BadImageError(ValueError):
@@ -53,8 +51,8 @@ def decode_image(data: bytes) -> tuple[np.ndarray, bytes | None]:
         picture.mode == "RGB"
         and picture.format in _AS_IS_FORMATS
         and upright.size == picture.size
-        and not picture.getexif()
-        and not any(picture.info.get(key) for key in _PRIVATE_INFO)
+        and not _says_more(picture)
+        and _png_depth(picture, data) in (None, 8)
     )
     if upright.mode.startswith("I") or upright.mode == "F":
         upright = _eight_bit(upright)
@@ -68,17 +66,20 @@ def decode_label(data: bytes) -> np.ndarray:
     """Decodes a label file, (H, W) uint8: palette or grey PNG, whose values are class ids.
 
     Raises:
-        BadImageError: unreadable, lossy, coloured, or with values above 255.
+        BadImageError: unreadable, lossy, coloured, or with values outside 0..255.
     """
     picture = _open(data)
     if picture.format == "JPEG":
         raise BadImageError("label is a JPEG, which changes class ids; PNG is needed")
+    if picture.mode == "L" and (depth := _png_depth(picture, data)) in (2, 4):
+        return np.asarray(picture) // np.uint8(255 // (2**depth - 1))  # PIL spreads it over 0..255
     if picture.mode in ("P", "L"):
         return np.asarray(picture)
     if picture.mode in ("1", "I", "I;16", "I;16B"):
         values = np.asarray(picture).astype(np.int64)
-        if values.min() < 0 or values.max() > 255:
-            raise BadImageError(f"label holds {values.max()}, above 255")
+        outside = values[(values < 0) | (values > 255)]
+        if outside.size:
+            raise BadImageError(f"label holds {outside[0]}, outside 0..255")
         return values.astype(np.uint8)
     raise BadImageError(f"label is coloured (mode {picture.mode}); class ids are needed")
 
@@ -151,6 +152,23 @@ def _open(data: bytes) -> Image.Image:
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise BadImageError(f"unreadable: {error}") from error
     return picture
+
+
+def _says_more(picture: Image.Image) -> bool:
+    """Whether a file holds anything besides one picture and how to show it."""
+    segments = {name for name, _ in getattr(picture, "applist", [])}
+    return (
+        bool(picture.getexif())
+        or not _HARMLESS_INFO.issuperset(picture.info)
+        or not segments <= _HARMLESS_SEGMENTS
+        or bool(getattr(picture, "private_chunks", []))
+        or getattr(picture, "n_frames", 1) > 1
+    )
+
+
+def _png_depth(picture: Image.Image, data: bytes) -> int | None:
+    """Bits of a channel of a PNG file; None for other formats."""
+    return data[24] if picture.format == "PNG" else None
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:

@@ -66,7 +66,12 @@ def from_convention(
 def to_convention(
     label: np.ndarray, valid: np.ndarray, convention: str, num_classes: int
 ) -> np.ndarray:
-    """Writes our label (H, W) uint8 and validity (H, W) bool in another convention, int16."""
+    """Writes our label (H, W) uint8 and validity (H, W) bool in another convention, int16.
+
+    Raises:
+        ValueError: for a value that is neither a class nor `IGNORE_INDEX`.
+    """
+    from_convention(label, "scribblegen", num_classes)  # refuses values that would change meaning
     unlabelled, padding = _values(convention, num_classes)
     written = np.where(label == IGNORE_INDEX, unlabelled, label.astype(np.int16))
     return np.where(valid, written, unlabelled if padding is None else padding).astype(np.int16)
@@ -78,7 +83,7 @@ def _values(convention: str, num_classes: int) -> tuple[int, int | None]:
     found = CONVENTIONS[convention]
     unlabelled = num_classes if found.unlabelled is None else found.unlabelled
     taken = {v for v in (unlabelled, found.padding) if v is not None}
-    if any(0 <= v < num_classes for v in taken):
+    if unlabelled == found.padding or any(0 <= v < num_classes for v in taken):
         raise ValueError(
             f"`num_classes` must leave {sorted(taken)} free in the {convention!r} convention. "
             f"Got {num_classes}."

@@ -9,22 +9,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from scribblegen.atomic_files import explained, remove_partial_files, write_atomically
 from scribblegen.classes import Classes
 from scribblegen.configs import differences
-from scribblegen.shards import (
-    MANIFEST,
-    read_manifest,
-    remove_partial_files,
-    write_atomically,
-    write_manifest,
-)
+from scribblegen.shards import MANIFEST, read_manifest, write_manifest
 
 CONFIG_FILE = "run/config.yaml"
 _LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "datasets", "pillow", "pyarrow")
 
 
-class FolderError(ValueError):
-    """The output folder cannot be used for this run; the message says why, and what to do."""
+class RunError(ValueError):
+    """A run that cannot go on; the message says why, and what its user can do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +70,7 @@ def prepare_folder(folder: Path, header: Header, config_yaml: str) -> None:
     """Makes a folder ready for a new run, or for the rest of the same one.
 
     Raises:
-        FolderError: it holds something else; the message says what differs.
+        RunError: it holds something else; the message says what differs.
         OSError: it cannot be written.
     """
     check_folder(folder, header)
@@ -88,16 +83,16 @@ def prepare_folder(folder: Path, header: Header, config_yaml: str) -> None:
 def check_folder(folder: Path, header: Header) -> None:
     """Refuses a folder that holds another run, or no run at all but other files."""
     if folder.exists() and not folder.is_dir():
-        raise FolderError(f"`output_dir` must be a folder. {folder} is a file.")
+        raise RunError(f"`output_dir` must be a folder. {folder} is a file.")
     if (folder / MANIFEST).is_file():
         changed = differences(read_manifest(folder)["identity"], header.identity)
         if changed:
-            raise FolderError(
+            raise RunError(
                 f"`output_dir` {folder} holds another run: {'; '.join(changed)}. Use another "
                 "folder, or delete this one."
             )
     elif folder.is_dir() and any(folder.iterdir()):
-        raise FolderError(
+        raise RunError(
             f"`output_dir` {folder} holds files of something else. Use an empty or a new folder."
         )
 
@@ -107,7 +102,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     """Keeps a second run out of the folder while the first is at work. Leaves no file behind.
 
     Raises:
-        FolderError: another run is at work in it.
+        RunError: another run is at work in it.
         OSError: the folder cannot be made.
     """
     try:
@@ -115,13 +110,16 @@ def lock_folder(folder: Path) -> Iterator[None]:
     except ImportError:  # not on this system: two runs at once are then the user's to avoid
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explained(error, folder) from error
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise FolderError(
+            raise RunError(
                 f"`output_dir` {folder} is being written by another run. Wait for it to end."
             ) from error
         yield

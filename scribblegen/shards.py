@@ -8,10 +8,8 @@ The unit of work is a fixed block of sources with their whole grid. Which proces
 many there are, changes no byte.
 """
 
-import errno
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features
 
+from scribblegen.atomic_files import write_atomically
+
 SPLITS = ("train", "validation", "test")
 UNITS_FOLDER = "run/units"
 MANIFEST = "run/manifest.json"
-_PARTIAL = ".partial"  # suffix of files still being written
 _ROW_GROUP_BYTES = 64 * 2**20  # readers fetch whole row groups; the Hub's viewer allows 100 MB
 
 
@@ -115,32 +114,6 @@ def write_shard(path: Path, rows: list[dict[str, Any]], features: Features) -> S
     return Shard(path, len(rows), hashlib.sha256(data).hexdigest())
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file so that its name never stands for a part of it, even after a power cut.
-
-    Raises:
-        OSError: the device is full or read-only; the message says what to do.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise _explained(error, path) from error
-
-
-def remove_partial_files(folder: Path) -> None:
-    """Deletes what a killed run was still writing."""
-    for partial in folder.rglob(f".*{_PARTIAL}"):
-        partial.unlink()
-
-
 def finish_unit(
     folder: Path, unit: Unit, files: dict[str, Shard], rejections: list[dict[str, Any]]
 ) -> None:
@@ -195,22 +168,3 @@ def _leaf_columns(schema: pa.Schema) -> list[str]:
     buffer = pa.BufferOutputStream()
     pq.write_table(schema.empty_table(), buffer)
     return [column.path for column in pq.ParquetFile(pa.BufferReader(buffer.getvalue())).schema]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _explained(error: OSError, path: Path) -> OSError:
-    """The same error, with what its user can do."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        advice = "no space left on the device. Free some and run the same command again: "
-    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        advice = "the folder cannot be written. Make it writable and run the same command again: "
-    else:
-        return error
-    return OSError(error.errno, f"{advice}finished shards are kept", str(path))

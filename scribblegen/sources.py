@@ -3,6 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 
 from scribblegen.classes import Classes
 from scribblegen.images import BadImageError
@@ -38,7 +39,9 @@ class Source(ABC):
         except BadImageError as error:
             return Rejection(source_id, str(error))
         except FileNotFoundError as error:
-            return Rejection(source_id, f"missing file: {error.filename or error}")
+            # The reason is published: of the path it tells folder and name, nothing of the disk.
+            name = "/".join(Path(error.filename or str(error)).parts[-2:])
+            return Rejection(source_id, f"missing file: {name}")
         problem = check_sample(sample, self.classes)
         return Rejection(source_id, problem) if problem else sample
 

@@ -5,6 +5,7 @@ accelerate launch -m scribblegen.synthesize --config run.yaml --output_dir out/r
 
 import contextlib
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,19 +20,21 @@ from scribblegen.builders.sources import open_source
 from scribblegen.classes import Classes
 from scribblegen.conditioning import num_conditioning_channels
 from scribblegen.configs import to_dict, to_yaml
-from scribblegen.diffusion import DTYPES, Diffusion, load_diffusion
+from scribblegen.diffusion import Diffusion
 from scribblegen.generation import TWIN_SPLIT, Progress, generate_units
 from scribblegen.methods.scribblegen import ScribbleGen
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
+from scribblegen.pretrained import DTYPES, load_diffusion
 from scribblegen.processes import process_state
 from scribblegen.run_config import OutputConfig
-from scribblegen.run_folder import Header, lock_folder, prepare_folder, without_paths
+from scribblegen.run_folder import Header, RunError, lock_folder, prepare_folder, without_paths
 from scribblegen.shards import (
     SPLITS,
     Unit,
     default_sources_per_shard,
     pending_units,
     plan_units,
+    read_manifest,
     write_manifest,
 )
 from scribblegen.sources import Source
@@ -125,7 +128,8 @@ def synthesize(run: Run, *, progress_bar: bool = True) -> Progress:
     On return the output folder is complete: shards, manifest, card, pictures.
 
     Raises:
-        ValueError: the folder holds a run of another config, source or pipeline.
+        RunError: the folder holds a run of another config, source or pipeline; or no sample at
+            all could be used.
         OSError: the folder cannot be written. Finished shards are kept; run again to resume.
     """
     state = process_state()
@@ -158,9 +162,21 @@ def synthesize(run: Run, *, progress_bar: bool = True) -> Progress:
         state.wait_for_everyone()
         if main:
             write_manifest(run.folder, header.as_dict(complete=True))
+            _check_not_empty(run.folder)
             write_repository(run.folder)
         state.wait_for_everyone()
     return progress
+
+
+def _check_not_empty(folder: Path) -> None:
+    units = [unit for unit in read_manifest(folder)["units"] if unit["split"] == TWIN_SPLIT]
+    if not any(file["rows"] for unit in units for file in unit["files"].values()):
+        reasons = Counter(r["reason"] for unit in units for r in unit["rejections"])
+        listed = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
+        raise RunError(
+            f"no sample of the training split could be used: {listed}. Mend the source, and delete "
+            f"{folder}."
+        )
 
 
 def build(

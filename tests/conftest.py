@@ -7,9 +7,6 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -48,20 +45,3 @@ def scenes() -> list[Sample]:
     assert source is not None
     samples = [source.read(i) for i in range(8)]
     return [s for s in samples if isinstance(s, Sample)]
-
-
-@pytest.fixture
-def read_only_folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder in which nothing can be made; skipped for a user whom permissions do not bind."""
-    folder = tmp_path / "read-only"
-    folder.mkdir()
-    folder.chmod(0o555)
-    try:
-        (folder / "probe").touch()
-    except OSError:
-        yield folder
-    else:
-        (folder / "probe").unlink()
-        pytest.skip("this user may write anywhere")
-    finally:
-        folder.chmod(0o755)

@@ -73,7 +73,9 @@ class ScribbleGenConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1. Got {getattr(self, name)}.")
         for name in ("guidance_scales", "encode_ratios"):
-            values = getattr(self, name)
+            # 2 and 2.0 are one option: the same YAML, hash and provenance.
+            values = [float(value) for value in getattr(self, name)]
+            object.__setattr__(self, name, values)
             if not values or len({f"{v:g}" for v in values}) < len(values):
                 raise ValueError(f"`{name}` must be different numbers, at least one. Got {values}.")
         if not all(1 <= w < float("inf") for w in self.guidance_scales):

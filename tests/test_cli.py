@@ -1,0 +1,111 @@
+"""What a user sees on the command line."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scribblegen.cli import main
+
+ROOT = Path(__file__).parents[1]
+GRID = ["--guidance_scales", "1", "2", "--encode_ratios", "0.5", "--num_inference_steps", "2",
+        "--rows", "4"]  # fmt: skip
+
+
+def build(*arguments):
+    main(["build", "--ids", "0:3", "--scene_size", "48", *GRID, *map(str, arguments)])
+
+
+def test_build_ends_with_a_table_and_the_line_that_loads_it(tmp_path, capsys):
+    build("--output_dir", tmp_path / "run")
+    out = capsys.readouterr().out
+    assert "tiny one with random weights" in out
+    assert [line.split()[:3] for line in out.splitlines() if line.startswith("guidance")] == [
+        ["guidance1-encode0.5", "3", "0"],
+        ["guidance2-encode0.5", "3", "0"],
+    ]
+    assert "6 images in" in out and "images/s" in out
+    assert f'load_dataset("{tmp_path / "run"}", "guidance1-encode0.5")' in out
+
+
+def test_flags_override_the_config_file(tmp_path, capsys):
+    config = tmp_path / "run.yaml"
+    config.write_text("ids: '0:2'\nscene_size: 48\nguidance_scales: [3]\nencode_ratios: [0.5]\n"
+                      f"num_inference_steps: 2\noutput_dir: {tmp_path / 'run'}\n")  # fmt: skip
+    main(["build", "--config", str(config), "--encode_ratios", "1.0"])
+    assert "guidance3-encode1 " in capsys.readouterr().out
+
+
+def test_preview_draws_a_run(tmp_path, capsys):
+    build("--output_dir", tmp_path / "run")
+    capsys.readouterr()
+    main(["preview", str(tmp_path / "run"), "--output", str(tmp_path / "p.png"), "--rows", "2"])
+    assert capsys.readouterr().out.strip() == str(tmp_path / "p.png")
+    assert (tmp_path / "p.png").is_file()
+    with pytest.raises(SystemExit, match="holds no run. `scribblegen build` makes one"):
+        main(["preview", str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--encode_ratios", "0"], r"`encode_ratio` must be in \(0, 1\]. Got 0.0"),
+        (["--encode_ratios", "0.5", "0.5"], "`encode_ratios` must be different numbers"),
+        (["--encode_ratios", "0.1"], "runs no step of a grid of 2. Use at least 0.25"),
+        (["--guidance_scales", "0.5"], "`guidance_scales` must be 1 or more"),
+        (["--encode_ratio_mode", "odd"], "`encode_ratio_mode` must be one of"),
+        (["--source", "nowhere"], "`source` must be one of .*'scenes', 'folder'"),
+        (["--source", "folder"], "`scene_size` has no meaning for source folder"),
+        (["--data_dir", "x"], "`data_dir` has no meaning for source scenes"),
+        (["--controlnet", "x"], "`pipeline` must be given with `controlnet`"),
+        (["--pipeline", "nothing-here"], "nothing-here"),
+        (["--image_format", "gif"], "`image_format` must be one of"),
+        (["--max_samples", "0"], "`max_samples` must be at least 1"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml"),
+    ],
+)
+def test_a_bad_option_is_refused_in_one_message_before_any_work(tmp_path, arguments, message):
+    with pytest.raises(SystemExit) as ended:
+        build("--output_dir", tmp_path / "run", *arguments)
+    assert str(ended.value).startswith("scribblegen build: ")
+    assert re.search(message, str(ended.value)), ended.value
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_output_folder_is_needed():
+    with pytest.raises(SystemExit, match="`output_dir` must be given"):
+        build()
+
+
+def test_a_misspelt_key_in_the_config_file_is_refused_with_a_suggestion(tmp_path):
+    config = tmp_path / "run.yaml"
+    config.write_text("guidance_scale: [3]\n")
+    with pytest.raises(SystemExit, match="Did you mean `guidance_scales`"):
+        main(["build", "--config", str(config)])
+
+
+def test_an_unknown_command_names_the_known_ones():
+    with pytest.raises(SystemExit, match="no command 'biuld'. Known: build, preview"):
+        main(["biuld"])
+
+
+def test_a_refusal_in_several_processes_is_one_message(tmp_path):
+    """A fault of the config is found before any process is launched."""
+    done = subprocess.run(
+        [sys.executable, "-m", "scribblegen.cli", "build", "--source", "folder", "--data_dir",
+         tmp_path, "--num_processes", "2", "--output_dir", tmp_path / "run"],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("scribblegen build: `image_dir` must be given")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_manifest_names_the_environment(tmp_path):
+    build("--output_dir", tmp_path / "run")
+    manifest = json.loads((tmp_path / "run" / "run" / "manifest.json").read_text())
+    assert {"python", "torch", "diffusers"} <= set(manifest["environment"])
+    assert manifest["identity"]["device"] in ("cpu", "cuda")

@@ -1,0 +1,109 @@
+"""The house: who may import whom, real folders behind links, one test command."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("builders", "trainers", "cards")
+# Commands stand on top: they may use everything.
+TOP = {"scribblegen.cli", "scribblegen.synthesize"}
+
+
+def modules() -> dict[str, Path]:
+    files = [p for p in (ROOT / "scribblegen").rglob("*.py") if "__pycache__" not in p.parts]
+    for package in PACKAGES:
+        files += (ROOT / package).rglob("*.py")
+    named = {}
+    for path in files:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if parts[0] == "scribblegen" and parts[1] in PACKAGES:
+            continue  # the same file behind the link
+        name = ".".join(parts if parts[0] == "scribblegen" else ("scribblegen", *parts))
+        named[name.removesuffix(".__init__")] = path
+    return named
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module)
+    return found
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in PACKAGES else "library"
+
+
+def test_imports_point_down():
+    allowed = {
+        "library": {"library"},
+        "cards": {"library", "cards"},
+        "builders": {"library", "cards", "builders"},
+        "trainers": {"library", "cards", "trainers"},
+    }
+    seen = modules()
+    assert {room(m) for m in seen} == {"library", *PACKAGES}
+    for module, path in seen.items():
+        for imported in imports(path):
+            if module in TOP or not imported.startswith("scribblegen"):
+                continue
+            assert imported not in TOP, f"{module} imports the command {imported}"
+            assert room(imported) in allowed[room(module)], f"{module} imports {imported}"
+
+
+def test_everyone_says_scribblegen_first():
+    tests = (ROOT / "tests").rglob("*.py")
+    for path in [*modules().values(), *tests]:
+        for imported in imports(path):
+            assert imported.split(".")[0] not in PACKAGES, f"{path} imports {imported}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_folders_at_the_top_are_the_packages(package):
+    link = ROOT / "scribblegen" / package
+    assert link.resolve() == ROOT / package
+    assert not (ROOT / package).is_symlink()
+
+
+def test_no_module_has_two_ideas():
+    for module, path in modules().items():
+        assert len(path.read_text("utf-8").splitlines()) <= 300, module
+
+
+def test_ci_runs_the_commands_of_the_readme_and_nothing_else():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)
+    shown = {line.strip() for block in blocks for line in block.splitlines()}
+    script = (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
+    setup = ("#", "set ", "cd ", "python3 -m venv", ". ", "export ", "trap ", "venv=")
+    commands = [line.strip() for line in script if line.strip() and not line.startswith(setup)]
+    assert commands
+    assert [command for command in commands if command not in shown] == []
+
+
+def test_help_is_quick_and_loads_no_torch():
+    code = (
+        "import sys, time; started = time.perf_counter()\n"
+        "from scribblegen.cli import main\n"
+        "for given in (['--help'], ['build', '--help']):\n"
+        "    try: main(given)\n"
+        "    except SystemExit as done: assert done.code == 0\n"
+        "assert 'torch' not in sys.modules and 'diffusers' not in sys.modules\n"
+        "print(time.perf_counter() - started)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert "--guidance_scales" in done.stdout and "usage: scribblegen <command>" in done.stdout
+    # A second on an idle machine; the factor is for one that is not.
+    assert float(done.stdout.split()[-1]) < 4

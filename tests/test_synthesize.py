@@ -1,0 +1,194 @@
+"""A run is byte-identical for any number of processes, any order, and any kills."""
+
+import hashlib
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from scribblegen.builders.config import SourceConfig
+from scribblegen.configs import to_arguments, to_dict
+from scribblegen.generation import generate_units
+from scribblegen.methods.scribblegen_config import ScribbleGenConfig
+from scribblegen.run_config import OutputConfig
+from scribblegen.shards import pending_units, read_manifest
+from scribblegen.synthesize import build, open_run, synthesize
+
+SOURCE = SourceConfig(ids="0:12", validation_ids="100:103", scene_size=48)
+METHOD = ScribbleGenConfig(
+    guidance_scales=[1, 2], encode_ratios=[0.25, 1.0], num_inference_steps=4, rows=8, replicates=2
+)
+OUTPUT = OutputConfig(sources_per_shard=2)
+KILLS = 20
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Digest of every file of a repository: shards, manifest, card, pictures."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def build_here(folder: Path) -> None:
+    build(SOURCE, METHOD, OUTPUT, output_dir=folder)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("reference") / "run"
+    build_here(folder)
+    return folder
+
+
+def test_a_run_holds_what_was_asked_for(reference):
+    files = digests(reference)
+    subsets = ["real", *(f"guidance{w}-encode{r}" for w in (1, 2) for r in ("0.25", "1"))]
+    expected = {f"{s}/train-{i:05d}-of-00006.parquet" for s in subsets for i in range(6)}
+    expected |= {f"real/validation-{i:05d}-of-00002.parquet" for i in range(2)}
+    expected |= {"README.md", "id2label.json", "assets/grid.png"}
+    expected |= {"run/config.yaml", "run/manifest.json"}
+    assert set(files) == expected
+    manifest = read_manifest(reference)
+    assert manifest["complete"]
+    rows = {s: sum(u["files"][s]["rows"] for u in manifest["units"][:6]) for s in subsets}
+    assert rows == {s: 12 if s == "real" else 24 for s in subsets}
+    for unit in manifest["units"]:
+        for entry in unit["files"].values():
+            assert files[entry["path"]] == entry["sha256"]
+
+
+@pytest.mark.parametrize("num_processes", [2, 3])
+def test_the_number_of_processes_changes_no_byte(reference, tmp_path, num_processes):
+    options = {
+        **to_dict(SOURCE, METHOD, OUTPUT),
+        "output_dir": str(tmp_path / "run"),
+        "num_processes": num_processes,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "scribblegen.synthesize", *to_arguments(options)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"by process 1 of {num_processes}" in done.stdout
+    # 8 units are shared evenly: 12 sources x 2 cells x 2 scales x 2 replicates are 96 images.
+    assert f"{96 // num_processes} images in" in done.stdout
+    assert digests(tmp_path / "run") == digests(reference)
+
+
+def test_the_order_of_shards_changes_no_byte(reference, tmp_path):
+    run = open_run(SOURCE, METHOD, OUTPUT, tmp_path / "run")
+    shuffled = run.units[:]
+    random.Random(0).shuffle(shuffled)
+    generate_units(run.method, run.sources, shuffled, run.folder)
+    there = {k: v for k, v in digests(reference).items() if k.endswith(".parquet")}
+    here = {k: v for k, v in digests(run.folder).items() if k.endswith(".parquet")}
+    assert here == there
+
+
+def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes(reference, tmp_path):
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["scribblegen.synthesize", "scribblegen.tiny.random_weights"])
+    rng = random.Random(0)
+    folder = tmp_path / "run"
+
+    warm = context.Process(target=build_here, args=(tmp_path / "warm" / "run",))
+    warm.start()
+    warm.join()  # the fork server has its imports now
+    started = time.perf_counter()
+    timed = context.Process(target=build_here, args=(tmp_path / "timed" / "run",))
+    timed.start()
+    timed.join()
+    duration = time.perf_counter() - started
+
+    kills, seen = 0, 0
+    while kills < KILLS:
+        process = context.Process(target=build_here, args=(folder,))
+        process.start()
+        process.join(rng.uniform(0, duration))
+        if process.exitcode is not None:  # it was done first: begin again
+            assert process.exitcode == 0
+            assert digests(folder) == digests(reference)
+            folder = tmp_path / str(kills) / "run"
+            seen = 0
+            continue
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        kills += 1
+        finished = len(read_manifest(folder)["units"])
+        assert finished >= seen, "a finished unit was lost"
+        seen = finished
+        named = {p.name for p in folder.rglob("*.parquet") if not p.name.startswith(".")}
+        assert named <= {p.name for p in reference.rglob("*.parquet")}
+    build_here(folder)
+    assert digests(folder) == digests(reference)
+
+
+def test_a_finished_run_is_left_alone(reference):
+    before = {path: path.stat().st_mtime_ns for path in reference.rglob("*.parquet")}
+    progress = synthesize(open_run(SOURCE, METHOD, OUTPUT, reference), progress_bar=False)
+    assert progress.images == 0
+    assert {path: path.stat().st_mtime_ns for path in reference.rglob("*.parquet")} == before
+
+
+def test_a_resumed_run_makes_only_what_is_missing(reference, tmp_path):
+    run = open_run(SOURCE, METHOD, OUTPUT, tmp_path / "run")
+    generate_units(run.method, run.sources, run.units[:2], run.folder)
+    done = read_manifest(run.folder)["units"]
+    assert [u["unit"] for u in done] == [unit.name for unit in run.units[:2]]
+    assert pending_units(run.folder, run.units) == run.units[2:]
+
+
+def test_what_depends_on_the_source_alone_is_computed_once(tmp_path, diffusion):
+    """P2: one VAE encoding, prompt and hint per source, whatever the grid."""
+    calls = {"encode": 0, "embed_hint": 0, "embed_prompt": 0}
+    run = open_run(SOURCE, METHOD, OUTPUT, tmp_path / "run", diffusion=diffusion)
+
+    class Counting:
+        def __getattr__(self, name):
+            if name in calls:
+                calls[name] += 1
+            return getattr(diffusion, name)
+
+    run.method.diffusion = Counting()
+    generate_units(run.method, run.sources, run.units[:3], run.folder)
+    assert calls["encode"] == 6
+    assert calls["embed_hint"] == 6
+    assert calls["embed_prompt"] <= 7  # sources with the same classes share one; and the empty one
+
+
+def test_cells_that_agree_on_every_step_are_computed_once(tmp_path, diffusion):
+    method = ScribbleGenConfig(
+        guidance_scales=[2], encode_ratios=[0.5, 0.51], num_inference_steps=4, rows=4
+    )
+    source = SourceConfig(ids="0:2", scene_size=48)
+    run = open_run(source, method, OutputConfig(), tmp_path / "run", diffusion=diffusion)
+    progress = synthesize(run, progress_bar=False)
+    assert progress.images == 2
+    rows = [
+        run.folder / f"guidance2-encode{r}" / "train-00000-of-00001.parquet" for r in (0.5, 0.51)
+    ]
+    first, second = (pq.read_table(path) for path in rows)
+    assert first["image"].equals(second["image"])
+    assert first["encode_ratio"].to_pylist() == [0.5, 0.5]
+    assert second["encode_ratio"].to_pylist() == [0.51, 0.51]
+
+
+def test_the_grid_of_a_source_shares_its_noise(reference):
+    one, two = (
+        pq.read_table(reference / s / "train-00000-of-00006.parquet").to_pylist()
+        for s in ("guidance1-encode1", "guidance2-encode0.25")
+    )
+    assert [r["seed"] for r in one] == [r["seed"] for r in two]
+    assert len({r["seed"] for r in one}) == len(one), "sources and replicates have their own"
+    assert one[0]["image"] != one[1]["image"], "so replicates differ"
