@@ -16,7 +16,7 @@ def read_ids(path: Path) -> list[str]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"`ids` must name a list file, one id a line. No file at {path}.")
-    names = [line.split()[0] for line in path.read_text("utf-8").splitlines() if line.strip()]
+    names = [line.split()[0] for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     return [_stem(Path(name)) for name in names]
 
 

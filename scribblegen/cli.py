@@ -62,7 +62,12 @@ def build(arguments: Sequence[str]) -> None:
         with _refusals("build"):  # once, here, rather than in every process
             open_source(source_config)
         command = launch_command("scribblegen.synthesize", run_config.num_processes, arguments)
-        sys.exit(subprocess.run(command).returncode)
+        if subprocess.run(command).returncode:
+            sys.exit(
+                "scribblegen build: a process ended early, see above. Finished shards are kept: "
+                "run the same command again to go on."
+            )
+        return
 
     from scribblegen.processes import process_state
     from scribblegen.run_folder import RunError
@@ -137,14 +142,14 @@ def _print_summary(output_dir: str, progress: "Progress") -> None:
 
 
 def _speed(progress: "Progress") -> str:
-    from scribblegen.processes import process_state
-
-    if not progress.units:
-        return "\nnothing was left to generate in this process"
-    rate = progress.images / max(progress.seconds, 1e-9)
-    processes = process_state().num_processes
-    share = "" if processes == 1 else f" by process 1 of {processes}"
-    return f"\n{progress.images} images in {progress.seconds:.1f} s{share}: {rate:.1f} images/s"
+    shares = progress.images_by_process
+    if not sum(shares):
+        return "\nnothing was left to generate"
+    rate = sum(shares) / max(progress.seconds, 1e-9)
+    line = f"\n{sum(shares)} images in {progress.seconds:.1f} s: {rate:.1f} images/s"
+    if len(shares) > 1:
+        line += f" ({' + '.join(map(str, shares))} by {len(shares)} processes)"
+    return line
 
 
 if __name__ == "__main__":

@@ -24,11 +24,12 @@ TWIN_SPLIT = "train"  # the other splits of `real` are for evaluation and get no
 
 @dataclass
 class Progress:
-    """What one process has made in one run."""
+    """What one process has made in one run, and how many images each process of it."""
 
     images: int = 0
     seconds: float = 0.0
     units: list[str] = field(default_factory=list)
+    images_by_process: list[int] = field(default_factory=list)
 
 
 def generate_units(

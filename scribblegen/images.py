@@ -5,6 +5,7 @@ Images are (H, W, 3) uint8 RGB at rest and (3, H, W) float32 in [-1, 1] in fligh
 """
 
 import io
+import struct
 import warnings
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 IMAGE_FORMATS = ("webp", "png", "jpeg")
 _AS_IS_FORMATS = ("JPEG", "PNG", "WEBP")
+# What PIL raises for damaged files, found by damaging some.
+_PIL_ERRORS = (OSError, SyntaxError, ValueError, TypeError, EOFError, ArithmeticError, LookupError,
+               struct.error)  # fmt: skip
 # All that a file stored as it is may say besides its pixels. Anything else (EXIF, XMP, comments,
 # PNG texts) may tell of place, owner or device, and must not be published along.
 _HARMLESS_INFO = {
@@ -46,7 +50,10 @@ def decode_image(data: bytes) -> tuple[np.ndarray, bytes | None]:
         BadImageError: truncated, unreadable or of a dangerous size.
     """
     picture = _open(data)
-    upright = ImageOps.exif_transpose(picture)
+    try:
+        upright = ImageOps.exif_transpose(picture)
+    except _PIL_ERRORS as error:
+        raise BadImageError(f"unreadable EXIF: {error}") from error
     as_is = (
         picture.mode == "RGB"
         and picture.format in _AS_IS_FORMATS
@@ -149,7 +156,7 @@ def _open(data: bytes) -> Image.Image:
         raise BadImageError(f"dangerous size: {error}") from error
     except UnidentifiedImageError as error:
         raise BadImageError("not a picture file") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except _PIL_ERRORS as error:
         raise BadImageError(f"unreadable: {error}") from error
     return picture
 

@@ -85,7 +85,7 @@ def check_folder(folder: Path, header: Header) -> None:
     if folder.exists() and not folder.is_dir():
         raise RunError(f"`output_dir` must be a folder. {folder} is a file.")
     if (folder / MANIFEST).is_file():
-        changed = differences(read_manifest(folder)["identity"], header.identity)
+        changed = differences(read_manifest(folder).get("identity", {}), header.identity)
         if changed:
             raise RunError(
                 f"`output_dir` {folder} holds another run: {'; '.join(changed)}. Use another "

@@ -72,8 +72,12 @@ def default_sources_per_shard(num_sources: int) -> int:
 
 
 def pending_units(folder: Path, units: Sequence[Unit]) -> list[Unit]:
-    """The units without a manifest line."""
-    done = {record["unit"] for record in read_manifest(folder)["units"]}
+    """The units without a manifest line, or whose files are not all there."""
+    done = {
+        record["unit"]
+        for record in read_manifest(folder)["units"]
+        if all(_is_whole(folder / file["path"], file["bytes"]) for file in record["files"].values())
+    }
     return [unit for unit in units if unit.name not in done]
 
 
@@ -161,6 +165,10 @@ def write_manifest(folder: Path, header: dict[str, Any]) -> None:
         line.unlink()
     if lines.is_dir():
         lines.rmdir()
+
+
+def _is_whole(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
 
 
 def _leaf_columns(schema: pa.Schema) -> list[str]:

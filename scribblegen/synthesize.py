@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 from tqdm import tqdm
 
 from scribblegen.builders.config import SourceConfig
@@ -159,7 +158,7 @@ def synthesize(run: Run, *, progress_bar: bool = True) -> Progress:
                 image_format=run.output.image_format,
                 bar=bar,
             )
-        state.wait_for_everyone()
+        progress.images_by_process = gather_object([progress.images])
         if main:
             write_manifest(run.folder, header.as_dict(complete=True))
             _check_not_empty(run.folder)
@@ -194,7 +193,7 @@ def build(
 def _open_diffusion(
     method_config: ScribbleGenConfig, output_config: OutputConfig, classes: Classes
 ) -> Diffusion:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = process_state().device  # each process of a machine has its own
     dtype = DTYPES[method_config.dtype]
     if output_config.pipeline is None:
         from scribblegen.tiny.random_weights import random_diffusion

@@ -256,6 +256,18 @@ def test_a_sample_does_not_depend_on_its_batch_mates(epsilon_networks):
         assert all(torch.equal(other[key], together[key]) for key in together)
 
 
+def test_half_precision_does_not_depend_on_batch_mates_either():
+    networks = Diffusion(**random_parts(CHANNELS), dtype=torch.bfloat16)
+    jobs = full_grid_jobs(networks, 3, ratios=1, scales=(1.0, 3.0), steps=3)
+    together = {
+        (t.key, t.guidance_scale): t.image for t in DenoiserPool(networks, rows=8).run(jobs)
+    }
+    for some in jobs:
+        for twin in DenoiserPool(networks, rows=8).run([some]):
+            assert torch.equal(twin.image, together[twin.key, twin.guidance_scale])
+            assert twin.image.dtype == torch.float32
+
+
 def test_lower_groups_finish_first(epsilon_networks):
     jobs = [
         Job(j.key, group, j.latents, j.noise, j.conditions, j.cells)

@@ -179,6 +179,13 @@ def test_broken_metadata_does_not_lose_the_photograph(block: bytes) -> None:
     assert as_is is None and distance(image, photograph()) <= 30
 
 
+def test_metadata_that_hides_which_way_is_up_is_refused() -> None:
+    data = file_of(photograph(), "WEBP", exif=exif(ORIENTATION, 6))
+    assert data.count(b"MM\0*") == 1
+    with pytest.raises(BadImageError, match="unreadable EXIF"):
+        decode_image(data.replace(b"MM\0*", b"MM\0?"))
+
+
 @pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
 def test_16_bit_grey_is_scaled_to_8(file_format: str) -> None:
     grey = photograph()[..., 0]
@@ -327,7 +334,7 @@ def test_a_label_is_read_from_grey_palette_and_16_bit_files() -> None:
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
 def test_a_grey_label_of_any_bit_depth_keeps_its_ids(depth: int) -> None:
-    label = label_of(254) % min(2**depth, 256)
+    label = label_of(254) & np.uint8(min(2**depth, 256) - 1)
     assert np.array_equal(decode_label(png_of(label.astype(np.int64), depth)), label)
 
 

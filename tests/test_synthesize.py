@@ -4,6 +4,7 @@ import hashlib
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,9 +81,10 @@ def test_the_number_of_processes_changes_no_byte(reference, tmp_path, num_proces
         cwd=Path(__file__).parents[1],
     )
     assert done.returncode == 0, done.stderr
-    assert f"by process 1 of {num_processes}" in done.stdout
-    # 8 units are shared evenly: 12 sources x 2 cells x 2 scales x 2 replicates are 96 images.
-    assert f"{96 // num_processes} images in" in done.stdout
+    # 12 sources x 4 cells x 2 replicates are 96 images, shared evenly.
+    assert "96 images in" in done.stdout
+    shares = " + ".join([str(96 // num_processes)] * num_processes)
+    assert f"({shares} by {num_processes} processes)" in done.stdout
     assert digests(tmp_path / "run") == digests(reference)
 
 
@@ -147,6 +149,17 @@ def test_a_resumed_run_makes_only_what_is_missing(reference, tmp_path):
     done = read_manifest(run.folder)["units"]
     assert [u["unit"] for u in done] == [unit.name for unit in run.units[:2]]
     assert pending_units(run.folder, run.units) == run.units[2:]
+
+
+def test_a_lost_shard_is_made_again(reference, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(reference, folder)
+    (folder / "guidance1-encode1" / "train-00002-of-00006.parquet").unlink()
+    cut = folder / "real" / "train-00004-of-00006.parquet"
+    cut.write_bytes(cut.read_bytes()[:100])
+    progress = synthesize(open_run(SOURCE, METHOD, OUTPUT, folder), progress_bar=False)
+    assert progress.units == ["train-00002-of-00006", "train-00004-of-00006"]
+    assert digests(folder) == digests(reference)
 
 
 def test_what_depends_on_the_source_alone_is_computed_once(tmp_path, diffusion):
