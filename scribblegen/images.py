@@ -165,8 +165,7 @@ def _says_more(picture: Image.Image) -> bool:
     """Whether a file holds anything besides one picture and how to show it."""
     segments = {name for name, _ in getattr(picture, "applist", [])}
     return (
-        bool(picture.getexif())
-        or not _HARMLESS_INFO.issuperset(picture.info)
+        not _HARMLESS_INFO.issuperset(picture.info)
         or not segments <= _HARMLESS_SEGMENTS
         or bool(getattr(picture, "private_chunks", []))
         or getattr(picture, "n_frames", 1) > 1

@@ -19,6 +19,13 @@ from scribblegen.tiny.random_weights import random_diffusion
 NUM_SCENE_CHANNELS = 13  # 12 classes and "unlabelled"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)

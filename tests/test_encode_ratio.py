@@ -88,7 +88,7 @@ def test_at_one_denoising_starts_from_pure_noise_over_the_whole_grid(mode: str) 
 
 
 @pytest.mark.parametrize("mode", ["proportional", "fixed"])
-@pytest.mark.parametrize("ratio", [0.05, 0.1, 0.35, 0.5, 0.77, 0.999])
+@pytest.mark.parametrize("ratio", [0.05, 0.1005, 0.35, 0.5, 0.77, 0.9995])
 def test_by_default_the_noise_is_that_of_the_first_step(mode: str, ratio: float) -> None:
     grid = timestep_grid(ratio, 50, mode=mode)
     assert grid.start == grid.timesteps[0]
@@ -188,6 +188,14 @@ def test_fixed_equals_a_longer_diffusers_grid_at_50_steps(percent: int) -> None:
     scheduler.set_timesteps(int(50 / ratio))
     grid = timestep_grid(ratio, 50, mode="fixed")
     assert grid.timesteps == tuple(scheduler.timesteps[-50:].tolist())
+
+
+@pytest.mark.parametrize("steps", [10, 25, 30, 50])
+def test_fixed_points_do_not_hang_on_the_last_bit(steps: int) -> None:
+    for percent in range(5, 101):
+        ascending = [10 * percent * i // steps + 1 for i in range(steps)]  # in whole numbers
+        grid = timestep_grid(percent / 100, steps, mode="fixed")
+        assert grid.timesteps == tuple(ascending[::-1]), percent
 
 
 @pytest.mark.parametrize("steps", [1, 7, 10, 50, 333])

@@ -68,8 +68,8 @@ def job(networks, image, hint, grids, *, seed=5, hint_rows=1, key=0, group=0, pr
     """
     generator = torch.Generator().manual_seed(seed)
     mean, std = networks.encode(image)
-    latents = networks.sample_latents(mean, std, torch.randn(mean.shape, generator=generator))
-    noise = torch.randn(mean.shape, generator=generator)
+    drawn = torch.randn(2, *mean.shape, generator=generator).to(networks.device)
+    latents, noise = networks.sample_latents(mean, std, drawn[0]), drawn[1]
     embedded = networks.embed_hint(hint.repeat(hint_rows, 1, 1, 1))[0]
     prompts = (networks.embed_prompt(prompt), networks.embed_prompt(""))
     conditions = Conditions(prompts, (embedded, embedded))
@@ -266,6 +266,20 @@ def test_half_precision_does_not_depend_on_batch_mates_either():
         for twin in DenoiserPool(networks, rows=8).run([some]):
             assert torch.equal(twin.image, together[twin.key, twin.guidance_scale])
             assert twin.image.dtype == torch.float32
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_sample_on_a_gpu_does_not_depend_on_its_batch_mates(dtype):
+    networks = Diffusion(**random_parts(CHANNELS), device="cuda", dtype=dtype)
+    jobs = full_grid_jobs(networks, 4, ratios=3, scales=(1.0, 3.0))
+    together = {
+        (t.key, t.grid, t.guidance_scale): t.image for t in DenoiserPool(networks, rows=8).run(jobs)
+    }
+    for some in jobs:
+        for twin in DenoiserPool(networks, rows=8).run([some]):
+            same = together[twin.key, twin.grid, twin.guidance_scale]
+            assert torch.equal(twin.image, same)
 
 
 def test_lower_groups_finish_first(epsilon_networks):

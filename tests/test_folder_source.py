@@ -41,7 +41,8 @@ def mask(class_id: int = 1) -> np.ndarray:
 
 def save(path: Path, array: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
+    # A PNG is not compressed, so that another label has the same size.
+    Image.fromarray(array).save(path, compress_level=0)
 
 
 def make(root: Path, ids: str = "abc", *, scribbles: str = "abc", masks: str = "abc") -> Path:

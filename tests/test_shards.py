@@ -275,11 +275,12 @@ def test_lines_are_listed_by_split_and_position_whatever_order_they_came_in(
     tmp_path: Path,
 ) -> None:
     train, validation = plan_units("train", 20, 8), plan_units("validation", 9, 8)
-    for unit in (validation[1], train[2], train[0], validation[0], train[1]):
+    (test,) = plan_units("test", 3, 8)
+    for unit in (validation[1], train[2], test, train[0], validation[0], train[1]):
         finish(tmp_path, unit)
-    expected = [unit.name for unit in (*train, *validation)]
+    expected = [unit.name for unit in (*train, *validation, test)]
     assert [record["unit"] for record in read_manifest(tmp_path)["units"]] == expected
-    assert [record["sources"] for record in read_manifest(tmp_path)["units"]] == [8, 8, 4, 8, 1]
+    assert [record["sources"] for record in read_manifest(tmp_path)["units"]] == [8, 8, 4, 8, 1, 3]
 
 
 def test_the_manifest_takes_the_lines_in_and_removes_them(tmp_path: Path) -> None:
