@@ -1,5 +1,7 @@
 """A scribble as the ControlNet sees it, and the condition that stands for "no scribble"."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from scribblegen.classes import Classes
@@ -36,16 +38,22 @@ def conditioning_image(
     return (np.arange(len(classes) + 1)[:, None, None] == plane).astype(np.float32)
 
 
-def null_conditioning_image(channels: int, height: int, width: int) -> np.ndarray:
-    """(C, H, W) float32 zeros: no scribble at all, which no scribble encodes to.
+def null_conditioning_image(
+    channels: int, height: int, width: int, values: Sequence[float] | None = None
+) -> np.ndarray:
+    """(C, H, W) float32 for no scribble at all: one value for each channel, zeros where None.
 
-    In `rgb_palette`, none that leaves a pixel unlabelled: a black class drawn everywhere would.
+    No scribble encodes to zeros; in `rgb_palette`, none that leaves a pixel unlabelled: a black
+    class drawn everywhere would.
     """
-    return np.zeros((channels, height, width), np.float32)
+    column = np.zeros(channels) if values is None else np.asarray(values)
+    return np.broadcast_to(column[:, None, None], (channels, height, width)).astype(np.float32)
 
 
-def drops(null_condition: str) -> tuple[bool, bool]:
-    """Whether the unconditional branch drops the (hint, text)."""
+def drops(null_condition: str | None) -> tuple[bool, bool]:
+    """Whether the unconditional branch drops the (hint, text); neither where None."""
+    if null_condition is None:
+        return False, False
     if null_condition not in NULL_CONDITIONS:
         raise ValueError(
             f"`null_condition` must be one of {NULL_CONDITIONS}. Got {null_condition!r}."

@@ -6,7 +6,6 @@ Stable Diffusion 1.x and 2.x, and whatever has their parts; epsilon and v-predic
 import copy
 import hashlib
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +14,10 @@ from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DCondi
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from scribblegen.conditioning import NULL_CONDITIONS
+from scribblegen.controlnet_record import ControlNetRecord, read_record
 from scribblegen.encode_ratio import NoiseSchedule
 
 logger = logging.getLogger(__name__)
-
-# Where the ControlNet's config keeps how it was trained; diffusers passes private keys through.
-CONTROLNET_RECORD = "_scribblegen"
 
 
 @dataclass(frozen=True)
@@ -60,10 +56,10 @@ class Diffusion:
         self.dtype = dtype
         self.tokenizer = tokenizer
         self.vae, self.unet, self.text_encoder, controlnet = (
-            _frozen(part, self.device, dtype) for part in (vae, unet, text_encoder, controlnet)
+            frozen(part, self.device, dtype) for part in (vae, unet, text_encoder, controlnet)
         )
-        self.prediction = _prediction(scheduler_config)
-        self.controlnet_record: dict[str, Any] = dict(controlnet.config.get(CONTROLNET_RECORD, {}))
+        self.prediction = read_prediction(scheduler_config)
+        self.record: ControlNetRecord = read_record(controlnet)
         self.conditioning_channels: int = controlnet.config.conditioning_channels
         self._hint_is_bgr = controlnet.config.controlnet_conditioning_channel_order == "bgr"
         self._hint_embedding, self.controlnet = _split_hint_embedding(controlnet)
@@ -83,11 +79,6 @@ class Diffusion:
     def default_resolution(self) -> int:
         """Side, in pixels, of the square images that the UNet was trained on."""
         return int(self.unet.config.sample_size) * self.vae_scale
-
-    @property
-    def null_conditions(self) -> tuple[str, ...]:
-        """What the ControlNet learned to do without; text alone where it does not say."""
-        return tuple(self.controlnet_record.get("null_conditions", ["text"]))
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """(C, h, w) of the latents of a (height, width) image."""
@@ -206,15 +197,10 @@ class Diffusion:
                 f"`controlnet` attends to {self.controlnet.config.cross_attention_dim} but the "
                 f"pipeline's UNet to {cross}. Use a ControlNet trained on this pipeline."
             )
-        unknown = set(self.null_conditions) - set(NULL_CONDITIONS)
-        if unknown:
-            raise ValueError(
-                f"the ControlNet's record names null conditions {sorted(unknown)}; known are "
-                f"{NULL_CONDITIONS}."
-            )
 
 
-def _frozen(part: Any, device: torch.device, dtype: torch.dtype) -> Any:
+def frozen(part: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """A network for inference. Cast only where needed: diffusers warns of every cast."""
     part = part.eval().requires_grad_(False).to(device)
     return part if part.dtype == dtype else part.to(dtype)
 
@@ -229,7 +215,8 @@ def _split_hint_embedding(controlnet: ControlNetModel) -> tuple[torch.nn.Module,
     return embedding, trunk
 
 
-def _prediction(scheduler_config: dict[str, Any]) -> Prediction:
+def read_prediction(scheduler_config: dict[str, Any]) -> Prediction:
+    """What a pipeline's scheduler config says of its network."""
     config = {k: v for k, v in scheduler_config.items() if not k.startswith("_")}
     # Other schedulers' configs carry no `clip_sample`; DDIM's default would clip latents.
     config.setdefault("clip_sample", False)
@@ -252,20 +239,3 @@ def _prediction(scheduler_config: dict[str, Any]) -> Prediction:
             steps_offset=scheduler.config.steps_offset,
         ),
     )
-
-
-def check_null_condition(diffusion: Diffusion, null_condition: str | None) -> str:
-    """The null condition to guide with: the one asked for, or the ControlNet's first.
-
-    Raises:
-        ValueError: the ControlNet was not trained to do without what would be dropped.
-    """
-    known: Sequence[str] = diffusion.null_conditions
-    if null_condition is None:
-        return known[0]
-    if null_condition not in known:
-        raise ValueError(
-            f"`null_condition` must be one that the ControlNet was trained with, {list(known)}. "
-            f"Got {null_condition!r}, on which it never learned to predict."
-        )
-    return null_condition

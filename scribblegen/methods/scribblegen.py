@@ -16,7 +16,8 @@ from scribblegen.conditioning import (
     null_conditioning_image,
     num_conditioning_channels,
 )
-from scribblegen.diffusion import Diffusion, check_null_condition
+from scribblegen.controlnet_record import check_record, choose_null_condition
+from scribblegen.diffusion import Diffusion
 from scribblegen.encode_ratio import TimestepGrid
 from scribblegen.engine import Conditions, DenoiserPool, Job, Twin
 from scribblegen.geometry import network_size
@@ -54,7 +55,7 @@ class ScribbleGen:
         self.diffusion = diffusion
         self.classes = classes
         self.cells = config.cells(diffusion.prediction.schedule)
-        self.null_condition = check_null_condition(diffusion, config.null_condition)
+        self.null_condition = choose_null_condition(diffusion.record, config.null_condition)
         self.resolution = config.resolution or diffusion.default_resolution
         self.pools: dict[tuple[int, int], DenoiserPool] = {}
         self._prompts: dict[str, torch.Tensor] = {}
@@ -174,7 +175,10 @@ class ScribbleGen:
 
     def _null_hint(self, size: tuple[int, int]) -> torch.Tensor:
         if size not in self._null_hints:
-            empty = null_conditioning_image(self.diffusion.conditioning_channels, *size)
+            diffusion = self.diffusion
+            empty = null_conditioning_image(
+                diffusion.conditioning_channels, *size, diffusion.record.null_hint
+            )
             self._null_hints[size] = self.diffusion.embed_hint(torch.from_numpy(empty)[None])[0]
         return self._null_hints[size]
 
@@ -187,6 +191,12 @@ class ScribbleGen:
         )
 
     def _check_fit(self) -> None:
+        check_record(self.diffusion.record, self.classes, self.config.hint_encoding)
+        if self.null_condition is None and max(self.config.guidance_scales) > 1:
+            raise ValueError(
+                "`guidance_scales` must be 1: the ControlNet was trained without dropping hint or "
+                f"text, so it cannot be guided. Got {self.config.guidance_scales}."
+            )
         needed = num_conditioning_channels(self.classes, self.config.hint_encoding)
         takes = self.diffusion.conditioning_channels
         if takes != needed:

@@ -7,7 +7,8 @@ import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from scribblegen.diffusion import CONTROLNET_RECORD, Diffusion
+from scribblegen.controlnet_record import ControlNetRecord, write_record
+from scribblegen.diffusion import Diffusion
 
 SCHEDULER_CONFIG = {
     "_class_name": "DDIMScheduler",
@@ -66,9 +67,7 @@ def random_parts(
         for layer in (*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block):
             torch.nn.init.normal_(layer.weight, std=0.05)
         torch.nn.init.normal_(controlnet.controlnet_cond_embedding.conv_out.weight, std=0.2)
-        controlnet.register_to_config(
-            **{CONTROLNET_RECORD: {"null_conditions": list(null_conditions)}}
-        )
+        write_record(controlnet, ControlNetRecord(null_conditions=null_conditions))
         text_encoder = CLIPTextModel(
             CLIPTextConfig(
                 vocab_size=len(_vocabulary()),

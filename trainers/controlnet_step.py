@@ -1,0 +1,205 @@
+"""The ControlNet being trained, and the loss of one batch over a frozen base."""
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import ControlNetModel
+from torch import Tensor, nn
+
+from scribblegen.classes import Classes
+from scribblegen.conditioning import conditioning_image, num_conditioning_channels
+from scribblegen.controlnet_record import ControlNetRecord
+from scribblegen.diffusion import Prediction, frozen, read_prediction
+from scribblegen.trainers.controlnet_config import ControlNetConfig
+from scribblegen.trainers.controlnet_data import Draw, Example, draw_noise
+
+_EMBEDDING_CHANNELS = (16, 32, 96, 256)  # the ControlNet's own, for a VAE of factor 8
+
+
+class TrainableControlNet(nn.Module):
+    """A ControlNet and the hint that stands for no scribble.
+
+    Args:
+        controlnet: trained.
+        learned_null: whether the null hint is trained too, from zeros.
+    """
+
+    def __init__(self, controlnet: ControlNetModel, *, learned_null: bool) -> None:
+        super().__init__()
+        self.controlnet = controlnet
+        zeros = torch.zeros(controlnet.config.conditioning_channels)
+        self.null_hint = nn.Parameter(zeros, requires_grad=learned_null)
+
+    def forward(
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        prompts: Tensor,
+        hints: Tensor,
+        drop_hint: Tensor,
+    ) -> Any:
+        """Residuals for the UNet.
+
+        Args:
+            latents: (B, C, h, w), noisy.
+            timesteps: (B,).
+            prompts: (B, T, D).
+            hints: (B, K, H, W) in [0, 1].
+            drop_hint: (B,) bool.
+        """
+        null = self.null_hint[None, :, None, None].to(hints.dtype)
+        seen = torch.where(drop_hint[:, None, None, None], null, hints)
+        return self.controlnet(
+            latents,
+            timesteps,
+            encoder_hidden_states=prompts,
+            controlnet_cond=seen,
+            return_dict=False,
+        )
+
+
+class FrozenBase:
+    """The parts that are not trained, and what they make of a batch.
+
+    Args:
+        parts: from `load_base`.
+        device, dtype: of the frozen parts.
+    """
+
+    def __init__(self, parts: dict[str, Any], device: torch.device, dtype: torch.dtype) -> None:
+        self.device, self.dtype = device, dtype
+        self.vae, self.unet, self.text_encoder = (
+            frozen(parts[name], device, dtype) for name in ("vae", "unet", "text_encoder")
+        )
+        self.tokenizer = parts["tokenizer"]
+        self.prediction: Prediction = read_prediction(parts["scheduler_config"])
+        self.alphas_cumprod = self.prediction.alphas_cumprod.to(device)
+        self._prompts: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] -> (2, B, C, h, w) float32: mean and std, one image at a time.
+
+        One at a time, so that a sample's latents are the same in any batch.
+        """
+        pairs = []
+        for image in images:
+            posterior = self.vae.encode(image[None].to(self.device, self.dtype)).latent_dist
+            pairs.append(torch.stack([posterior.mean[0], posterior.std[0]]).float())
+        return torch.stack(pairs, dim=1)
+
+    @torch.no_grad()
+    def embed(self, prompt: str) -> Tensor:
+        """(T, D), kept for the next time."""
+        if prompt not in self._prompts:
+            tokens = self.tokenizer(
+                prompt,
+                padding="max_length",
+                max_length=self.tokenizer.model_max_length,
+                truncation=True,
+                return_tensors="pt",
+            )
+            self._prompts[prompt] = self.text_encoder(tokens.input_ids.to(self.device))[0][0]
+        return self._prompts[prompt]
+
+
+def new_controlnet(base: FrozenBase, classes: Classes, config: ControlNetConfig) -> ControlNetModel:
+    """A copy of the UNet's encoder with an untrained hint embedding: its residuals are zero."""
+    halvings = len(base.vae.config.block_out_channels) - 1
+    if halvings >= len(_EMBEDDING_CHANNELS):
+        raise ValueError(
+            f"the VAE must reduce by 8 at most. {2**halvings} is more than the ControlNet's hint "
+            "embedding can follow."
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return ControlNetModel.from_unet(
+            base.unet,
+            conditioning_channels=num_conditioning_channels(classes, config.hint_encoding),
+            conditioning_embedding_out_channels=_EMBEDDING_CHANNELS[: halvings + 1],
+        ).float()
+
+
+def batch_loss(
+    trainable: nn.Module,
+    base: FrozenBase,
+    batch: list[tuple[Draw, Example]],
+    classes: Classes,
+    config: ControlNetConfig,
+    latents: Tensor | None = None,
+) -> Tensor:
+    """Mean squared error of the prediction, summed over the samples of a batch.
+
+    Args:
+        trainable: a `TrainableControlNet`, wrapped or not.
+        base: the frozen parts.
+        batch: draws and their examples.
+        classes: of the scribbles.
+        config: dropout, hint encoding and seed.
+        latents: (2, B, C, h, w) mean and std, where they are known already.
+
+    Returns:
+        Scalar float32.
+    """
+    draws = [draw for draw, _ in batch]
+    if latents is None:
+        latents = base.encode(torch.stack([example.image for _, example in batch]))
+    mean, std = latents.to(base.device)
+    noise = draw_noise(
+        draws,
+        (mean.shape[1], mean.shape[2], mean.shape[3]),
+        seed=config.seed,
+        num_timesteps=len(base.alphas_cumprod),
+        dropouts=(config.hint_dropout, config.text_dropout, config.both_dropout),
+    )
+    timesteps, eps = noise.timesteps.to(base.device), noise.noise.to(base.device)
+    clean = base.vae.config.scaling_factor * (mean + std * noise.posterior.to(base.device))
+    alpha = base.alphas_cumprod[timesteps][:, None, None, None]
+    noisy = (alpha**0.5 * clean + (1 - alpha) ** 0.5 * eps).to(base.dtype)
+    prompts = torch.stack(
+        [
+            base.embed("" if dropped else example.prompt)
+            for (_, example), dropped in zip(batch, noise.drop_text.tolist(), strict=True)
+        ]
+    )
+    hints = np.stack(
+        [conditioning_image(e.scribble, classes, config.hint_encoding) for _, e in batch]
+    )
+    down, mid = trainable(
+        noisy,
+        timesteps,
+        prompts,
+        torch.from_numpy(hints).to(base.device, base.dtype),
+        noise.drop_hint.to(base.device),
+    )
+    predicted = base.unet(
+        noisy,
+        timesteps,
+        encoder_hidden_states=prompts,
+        down_block_additional_residuals=[residual.to(base.dtype) for residual in down],
+        mid_block_additional_residual=mid.to(base.dtype),
+        return_dict=False,
+    )[0].float()
+    target = eps
+    if base.prediction.kind == "v_prediction":
+        target = alpha**0.5 * eps - (1 - alpha) ** 0.5 * clean
+    return F.mse_loss(predicted, target, reduction="none").mean(dim=(1, 2, 3)).sum()
+
+
+def training_record(
+    trainable: TrainableControlNet, classes: Classes, config: ControlNetConfig
+) -> ControlNetRecord:
+    """What generation must know of this training."""
+    null_hint = None
+    if config.null_hint == "learned":
+        null_hint = tuple(float(value) for value in trainable.null_hint.detach().cpu())
+    return ControlNetRecord(
+        null_conditions=config.null_conditions,
+        null_hint=null_hint,
+        hint_encoding=config.hint_encoding,
+        class_names=classes.names,
+        prompt_mode=config.prompt_mode,
+        prompt_stem=config.prompt_stem,
+    )
