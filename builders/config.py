@@ -15,7 +15,7 @@ class SourceConfig:
     data_dir: str | None = option(None, "Folder of the photographs [folder, pascal_scribble].")
     dataset_name: str | None = option(None, "Hub id or folder for `load_dataset` [hub].")
     dataset_config_name: str | None = option(None, "Config (subset) of that dataset [hub].")
-    revision: str | None = option(None, "Revision of that dataset [hub].")
+    dataset_revision: str | None = option(None, "Revision of that dataset [hub].")
     ids: str | None = option(
         None,
         "Which sources to use: a list file, one id a line [folder]; a list of "

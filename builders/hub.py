@@ -113,7 +113,7 @@ def _open(config: SourceConfig, split: str) -> datasets.Dataset:
         raise ValueError("`dataset_name` must be given for source hub: a Hub id or a folder.")
     try:
         builder = datasets.load_dataset_builder(
-            name, config.dataset_config_name, revision=config.revision
+            name, config.dataset_config_name, revision=config.dataset_revision
         )
     except ValueError as error:
         raise ValueError(

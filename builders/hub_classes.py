@@ -21,7 +21,7 @@ def dataset_classes(config: SourceConfig, features: datasets.Features) -> Classe
     """`config.classes`, else the names of a column `classes`, else those of id2label.json.
 
     Args:
-        config: `dataset_name`, a folder or a Hub id; `revision`; `classes`.
+        config: `dataset_name`, a folder or a Hub id; `dataset_revision`; `classes`.
         features: of its rows.
 
     Raises:
@@ -41,7 +41,9 @@ def dataset_classes(config: SourceConfig, features: datasets.Features) -> Classe
     if Path(name).is_dir():
         return folder_classes(Path(name), None)
     try:
-        path = hf_hub_download(name, CLASSES_FILE, repo_type="dataset", revision=config.revision)
+        path = hf_hub_download(
+            name, CLASSES_FILE, repo_type="dataset", revision=config.dataset_revision
+        )
     except (EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError) as error:
         raise FileNotFoundError(
             f"`classes` must be given: {name} has no {CLASSES_FILE}. Use voc, ade20k, a file, or "

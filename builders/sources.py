@@ -18,7 +18,7 @@ _OPTIONS = {
     "scenes": {"scene_size", "scene_seed"},
     "folder": {"data_dir", "classes", "image_dir", "mask_dir", "scribble_dir"},
     "pascal_scribble": {"data_dir", "classes", "scribble_dir"},
-    "hub": {"dataset_name", "dataset_config_name", "revision", "classes", "image_column",
+    "hub": {"dataset_name", "dataset_config_name", "dataset_revision", "classes", "image_column",
             "label_column", "mask_column", "caption_column", "id_column"},
 }  # fmt: skip
 

@@ -1,15 +1,13 @@
 """A dataset card from what a run recorded: YAML for machines, then text for people."""
 
 import hashlib
-import html
 import json
-import re
 from collections import Counter
-from importlib import resources
 from typing import Any
 
-import jinja2
 from huggingface_hub import DatasetCardData
+
+from scribblegen.cards.template import card_environment, read_template
 
 _TAGS = ("synthetic", "scribbles", "weakly-supervised")
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
@@ -40,17 +38,12 @@ def render_dataset_card(
     subsets = subset_table(manifest)
     rejections = [r for unit in manifest["units"] for r in unit["rejections"]]
     reasons = Counter(r["reason"] for r in rejections)
-    environment = jinja2.Environment(
-        trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )  # fmt: skip
-    environment.filters["cell"] = _cell
-    template = environment.from_string(_template("dataset_card.md"))
+    template = card_environment().from_string(read_template("dataset_card.md"))
     return template.render(
         card_data=_card_data(manifest, subsets, name, license).to_yaml(),
         name=name,
         method=manifest["method"],
-        method_text=_template(f"methods/{manifest['method']}.md"),
+        method_text=read_template(f"methods/{manifest['method']}.md"),
         subsets=subsets,
         classes=[c["name"] for c in manifest["classes"]],
         example=json.dumps(example, indent=2, ensure_ascii=False) if example else None,
@@ -129,14 +122,3 @@ def _card_data(
             if s["splits"]
         ],
     )
-
-
-def _template(path: str) -> str:
-    text: str = (resources.files("scribblegen.cards") / path).read_text("utf-8")
-    return text
-
-
-def _cell(value: Any) -> str:
-    """Any text inside one cell of a Markdown table or one line: no markup, no line break."""
-    line = re.sub(r"\s+", " ", str(value))
-    return html.escape(line, quote=False).replace("|", "\\|").replace("`", "'")

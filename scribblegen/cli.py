@@ -5,6 +5,8 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ Synthetic scribble-segmentation datasets: generate, write, publish, train.
 commands:
   build     photographs with scribbles -> a dataset repository of real and synthetic subsets
   preview   the picture of a run, finished or not: sources, scribbles and their twins
+  train-controlnet
+            a ControlNet for your classes, on photographs with scribbles
 
 `scribblegen <command> --help` lists a command's options.
 """
@@ -25,7 +29,7 @@ commands:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"build": build, "preview": preview}
+    commands = {"build": build, "preview": preview, "train-controlnet": train_controlnet}
     if not given or given[0] in ("-h", "--help"):
         print(_USAGE, end="")
     elif given[0] == "--version":
@@ -102,6 +106,51 @@ def preview(arguments: Sequence[str]) -> None:
         print(write_gallery(options.folder, options.output, rows=options.rows))
 
 
+def train_controlnet(arguments: Sequence[str]) -> None:
+    """`scribblegen train-controlnet`: in this process, or in as many as `--num_processes` says."""
+    from scribblegen.builders.config import SourceConfig
+    from scribblegen.configs import parse_configs
+    from scribblegen.trainers.controlnet_config import ControlNetConfig, TrainingRunConfig
+
+    with _refusals("train-controlnet"):
+        source_config, config, run_config = parse_configs(
+            (SourceConfig, ControlNetConfig, TrainingRunConfig),
+            arguments,
+            program="scribblegen train-controlnet",
+            description="Trains a ControlNet on photographs with scribbles.",
+        )
+        if run_config.output_dir is None:
+            raise ValueError("`output_dir` must be given: the folder of the trained ControlNet.")
+    from scribblegen.processes import is_launched, launch_command
+
+    if run_config.num_processes > 1 and not is_launched():
+        command = launch_command(
+            "scribblegen.trainers.controlnet", run_config.num_processes, arguments
+        )
+        if subprocess.run(command).returncode:
+            sys.exit(
+                "scribblegen train-controlnet: a process ended early, see above. Go on with "
+                "--resume_from_checkpoint latest."
+            )
+        return
+
+    from scribblegen.builders.sources import open_source
+    from scribblegen.processes import process_state
+    from scribblegen.trainers.controlnet import ControlNetTrainer
+
+    _set_up_logging(process_state().is_main_process)
+    for ids in run_config.id_lists or [source_config.ids]:
+        folder = Path(run_config.output_dir)
+        if run_config.id_lists:
+            folder = folder / Path(ids).stem.replace(":", "-")
+        with _refusals("train-controlnet"):
+            source = open_source(replace(source_config, ids=ids))
+            assert source is not None  # the training split is always there
+            trainer = ControlNetTrainer(config, replace(run_config, output_dir=str(folder)), source)
+        with _refusals("train-controlnet", (ValueError, OSError, FloatingPointError)):
+            print(trainer.train())
+
+
 @contextmanager
 def _refusals(
     command: str, kinds: tuple[type[Exception], ...] = (ValueError, OSError)
@@ -125,8 +174,6 @@ def _set_up_logging(main_process: bool) -> None:
 
 
 def _print_summary(output_dir: str, progress: "Progress") -> None:
-    from pathlib import Path
-
     from scribblegen.cards.render import subset_table
     from scribblegen.shards import read_manifest
 

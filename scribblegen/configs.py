@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from scribblegen.recipes import read_config_file
+
 
 def option(default: Any, help: str) -> Any:
     """A dataclass field with its documentation; lists are copied for every instance."""
@@ -35,7 +37,10 @@ def parse_configs(
     parser = HfArgumentParser(
         list(types), prog=program, description=description, allow_abbrev=False
     )
-    parser.add_argument("--config", help="YAML file of the options below; flags override it.")
+    parser.add_argument(
+        "--config",
+        help="YAML file of these options, or the name of a shipped recipe; flags override it.",
+    )
     arguments = list(arguments)
     path = parser.parse_known_args(arguments)[0].config
     if path is not None:
@@ -48,7 +53,7 @@ def parse_configs(
 def read_yaml(path: str | Path, types: Sequence[type]) -> dict[str, Any]:
     """The options in a YAML file, checked against the fields of `types`."""
     try:
-        data = yaml.safe_load(Path(path).read_text("utf-8")) or {}
+        data = yaml.safe_load(read_config_file(path)) or {}
     except yaml.YAMLError as error:
         raise ValueError(f"`config` {path} is not valid YAML: {error}") from error
     if not isinstance(data, dict):
@@ -98,3 +103,11 @@ def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
         for key in keys
         if there.get(key) != here.get(key)
     ]
+
+
+def without_paths(config: dict[str, Any]) -> dict[str, Any]:
+    """The options with absolute paths cut to their last part: a disk's layout stays private."""
+    return {
+        key: Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+        for key, value in config.items()
+    }

@@ -125,11 +125,3 @@ def lock_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def without_paths(config: dict[str, Any]) -> dict[str, Any]:
-    """The options with absolute paths cut to their last part: a disk's layout stays private."""
-    return {
-        key: Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
-        for key, value in config.items()
-    }

@@ -18,7 +18,7 @@ from scribblegen.builders.repository import write_repository
 from scribblegen.builders.sources import open_source
 from scribblegen.classes import Classes
 from scribblegen.conditioning import num_conditioning_channels
-from scribblegen.configs import to_dict, to_yaml
+from scribblegen.configs import to_dict, to_yaml, without_paths
 from scribblegen.diffusion import Diffusion
 from scribblegen.generation import TWIN_SPLIT, Progress, generate_units
 from scribblegen.methods.scribblegen import ScribbleGen
@@ -26,7 +26,7 @@ from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.pretrained import DTYPES, load_diffusion
 from scribblegen.processes import process_state
 from scribblegen.run_config import OutputConfig
-from scribblegen.run_folder import Header, RunError, lock_folder, prepare_folder, without_paths
+from scribblegen.run_folder import Header, RunError, lock_folder, prepare_folder
 from scribblegen.shards import (
     SPLITS,
     Unit,

@@ -311,7 +311,7 @@ def test_a_pipeline_from_disk_gives_the_images_of_the_one_in_memory(data_dir, tm
     pipeline = save_pipeline(tmp_path / "pipeline", null_conditions=("both",))
     apart = (pipeline / "controlnet").rename(tmp_path / "controlnet")
     loaded = load_diffusion(pipeline, apart)
-    assert loaded.null_conditions == ("both",)
+    assert loaded.record.null_conditions == ("both",)
     here = random_diffusion(3, null_conditions=("both",))
     assert loaded.fingerprint() == here.fingerprint()
     folders = []

@@ -7,8 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from huggingface_hub import ModelCard
 
+from scribblegen.builders.config import SourceConfig
 from scribblegen.cli import main
+from scribblegen.configs import parse_configs
+from scribblegen.methods.scribblegen_config import ScribbleGenConfig
+from scribblegen.recipes import recipe_names
+from scribblegen.run_config import OutputConfig, RunConfig
+from scribblegen.tiny.random_weights import random_parts
+from scribblegen.trainers.controlnet_config import ControlNetConfig, TrainingRunConfig
 
 ROOT = Path(__file__).parents[1]
 GRID = ["--guidance_scales", "1", "2", "--encode_ratios", "0.5", "--num_inference_steps", "2",
@@ -87,8 +95,78 @@ def test_a_misspelt_key_in_the_config_file_is_refused_with_a_suggestion(tmp_path
         main(["build", "--config", str(config)])
 
 
+def save_base(folder):
+    """A tiny pipeline without a ControlNet, in diffusers' layout."""
+    parts = random_parts(13)
+    scheduler = parts.pop("scheduler_config")
+    del parts["controlnet"]
+    for name, part in parts.items():
+        part.save_pretrained(folder / name)
+    (folder / "scheduler").mkdir()
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))
+    return folder
+
+
+def test_a_controlnet_is_trained_then_used(tmp_path, capsys):
+    base = save_base(tmp_path / "base")
+    train = ["train-controlnet", "--pretrained_model_name_or_path", str(base), "--ids", "0:6",
+             "--scene_size", "64", "--train_batch_size", "2", "--max_train_steps", "2",
+             "--num_validation_images", "1", "--output_dir", str(tmp_path / "trained")]  # fmt: skip
+    main([*train, "--checkpointing_steps", "1"])
+    assert (tmp_path / "trained" / "checkpoint-2" / "controlnet" / "config.json").is_file()
+    card = ModelCard.load(tmp_path / "trained" / "README.md")
+    assert "controlnet" in card.data.tags and "2 optimiser steps of 2 samples" in card.content
+    assert str(tmp_path) not in card.content
+    main([*train, "--max_train_steps", "3", "--resume_from_checkpoint", "latest"])
+    build(
+        "--pipeline", base, "--controlnet", tmp_path / "trained", "--output_dir", tmp_path / "run"
+    )
+    assert "guidance2-encode0.5" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="`null_condition` must be one .*hint.* Got 'text'"):
+        build("--pipeline", base, "--controlnet", tmp_path / "trained", "--null_condition", "text",
+              "--output_dir", tmp_path / "other")  # fmt: skip
+
+
+def test_one_command_trains_a_controlnet_for_every_list_of_ids(tmp_path):
+    main(["train-controlnet", "--pretrained_model_name_or_path", str(save_base(tmp_path / "base")),
+          "--id_lists", "0:2", "2:4", "--scene_size", "64", "--max_train_steps", "1",
+          "--output_dir", str(tmp_path / "low-data")])  # fmt: skip
+    folders = sorted(p.name for p in (tmp_path / "low-data").iterdir())
+    assert folders == ["0-2", "2-4"]
+    for folder in folders:
+        assert (tmp_path / "low-data" / folder / "config.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "`pretrained_model_name_or_path` must be given"),
+        (["--hint_dropout", "1.5"], "must be 0 or more and sum to 1"),
+        (["--resume_from_checkpoint", "checkpoint-7"], "must be latest or a complete checkpoint"),
+        (["--null_hint", "odd"], "`null_hint` must be one of"),
+    ],
+)
+def test_bad_training_options_are_refused(tmp_path, arguments, message):
+    base = [] if not arguments else [
+        "--pretrained_model_name_or_path", str(save_base(tmp_path / "base"))
+    ]  # fmt: skip
+    with pytest.raises(SystemExit, match=message):
+        main(["train-controlnet", "--output_dir", str(tmp_path / "out"), *base, *arguments])
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_parses(name):
+    training = (SourceConfig, ControlNetConfig, TrainingRunConfig)
+    building = (SourceConfig, ScribbleGenConfig, OutputConfig, RunConfig)
+    types = training if name.endswith("controlnet") else building
+    source, *_ = parse_configs(types, ["--config", name], program="p", description="d")
+    assert source.source == "pascal_scribble"
+
+
 def test_an_unknown_command_names_the_known_ones():
-    with pytest.raises(SystemExit, match="no command 'biuld'. Known: build, preview"):
+    with pytest.raises(
+        SystemExit, match="no command 'biuld'. Known: build, preview, train-controlnet"
+    ):
         main(["biuld"])
 
 

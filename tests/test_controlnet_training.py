@@ -176,7 +176,8 @@ def test_checkpoints_are_limited_to_the_newest(tmp_path):
     assert sorted(p.name for p in tmp_path.glob("checkpoint-*")) == ["checkpoint-4", "checkpoint-5"]
 
 
-def test_a_loss_that_is_not_a_number_keeps_the_last_good_checkpoint(tmp_path):
+@pytest.mark.parametrize("spoiled_with", [float("nan"), 1e38])
+def test_a_loss_that_is_not_a_number_keeps_the_last_good_checkpoint(tmp_path, spoiled_with):
     with pytest.raises(FloatingPointError, match="last good checkpoint is checkpoint-2"):
         trainer = ControlNetTrainer(
             CONFIG,
@@ -189,7 +190,7 @@ def test_a_loss_that_is_not_a_number_keeps_the_last_good_checkpoint(tmp_path):
         def after_step(step, loss):
             spoil(step, loss)
             if step == 3:
-                trainer.trained[0].data.fill_(float("nan"))
+                trainer.trained[0].data.fill_(spoiled_with)
 
         trainer._after_step = after_step
         trainer.train()

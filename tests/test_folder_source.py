@@ -333,7 +333,12 @@ def test_an_id_that_is_listed_twice_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("dataset_name", "some/thing"), ("scene_size", 64), ("revision", "main"), ("id_column", "id")],
+    [
+        ("dataset_name", "some/thing"),
+        ("scene_size", 64),
+        ("dataset_revision", "main"),
+        ("id_column", "id"),
+    ],
 )
 def test_an_option_of_another_source_is_refused(tmp_path: Path, option: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"`{option}` has no meaning for source folder"):

@@ -10,8 +10,6 @@ nothing but rounding.
 import contextlib
 import logging
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +17,24 @@ import torch
 from accelerate import Accelerator
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
-from torch import Tensor
 from tqdm import tqdm
 
-from scribblegen.configs import differences, to_dict
-from scribblegen.controlnet_record import check_record, read_record, write_record
-from scribblegen.geometry import network_size
+from scribblegen import __version__
+from scribblegen.cards.render_controlnet import render_controlnet_card
+from scribblegen.configs import to_dict, without_paths
+from scribblegen.controlnet_record import (
+    ControlNetRecord,
+    check_record,
+    read_record,
+    write_record,
+)
 from scribblegen.pretrained import load_base, load_controlnet
 from scribblegen.sources import Source
-from scribblegen.trainers.checkpoints import (
-    begin_checkpoint,
-    checkpoints,
-    find_checkpoint,
-    finish_checkpoint,
-    read_state,
-)
+from scribblegen.trainers.checkpoints import checkpoints
+from scribblegen.trainers.controlnet_calls import Call, Calls
 from scribblegen.trainers.controlnet_config import ControlNetConfig, TrainingRunConfig
-from scribblegen.trainers.controlnet_data import Draw, Example, Examples, Plan, batches
+from scribblegen.trainers.controlnet_data import Examples, Plan
+from scribblegen.trainers.controlnet_state import TrainingState, training_identity
 from scribblegen.trainers.controlnet_step import (
     FrozenBase,
     TrainableControlNet,
@@ -48,20 +47,6 @@ from scribblegen.trainers.validation import validation_picture
 logger = logging.getLogger(__name__)
 
 _DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-# What may differ between a run and its continuation: it changes no draw.
-_FREE_OPTIONS = ("train_batch_size", "gradient_accumulation_steps", "gradient_checkpointing",
-                 "cache_latents", "pretrained_model_name_or_path",
-                 "controlnet_model_name_or_path")  # fmt: skip
-_LENGTH_OPTIONS = ("max_train_steps", "num_train_epochs")
-
-
-@dataclass(frozen=True, eq=False)
-class Call:
-    """One call of the networks: its batch, the latents where known, and the weight of its loss."""
-
-    batch: list[tuple[Draw, Example]]
-    latents: Tensor | None
-    weight: float
 
 
 class ControlNetTrainer:
@@ -105,10 +90,13 @@ class ControlNetTrainer:
             log_with=run_config.report_to,
             project_dir=self.output_dir,
         )
+        self.is_main = self.accelerator.is_main_process
         self.base_parts = base_parts
         dtype = _DTYPES[config.mixed_precision]
         self.base = FrozenBase(base_parts, self.accelerator.device, dtype)
-        self.examples = Examples(source, self._resolution(), config.prompt_mode, config.prompt_stem)
+        self.examples = Examples(
+            source, self.base.resolution(config.resolution), config.prompt_mode, config.prompt_stem
+        )
         self.plan = Plan(
             len(source),
             config.train_batch_size
@@ -119,12 +107,16 @@ class ControlNetTrainer:
         self.total_steps = config.max_train_steps or (
             config.num_train_epochs * self.plan.steps_per_epoch
         )
-        self._cache: dict[int, tuple[Example, Tensor]] = {}
+        self.calls = Calls(
+            self.plan,
+            self.examples,
+            self.base,
+            config,
+            num_workers=run_config.dataloader_num_workers,
+            rank=self.accelerator.process_index,
+            world=self.accelerator.num_processes,
+        )
         self._build()
-
-    @property
-    def is_main(self) -> bool:
-        return bool(self.accelerator.is_main_process)
 
     def train(self) -> Path:
         """Trains to the end; returns the folder of the ControlNet.
@@ -135,10 +127,14 @@ class ControlNetTrainer:
         """
         if self.run_config.report_to:
             self.accelerator.init_trackers("scribblegen-controlnet", to_dict(self.config))
-        done = self._resume()
+        done = self.state.resume(
+            self.output_dir, self.run_config.resume_from_checkpoint, self.identity
+        )
+        if self.ema is not None:
+            self.ema.to(self.accelerator.device)
         bar = tqdm(total=self.total_steps, initial=done, desc="train", unit="step",
                    disable=not self.is_main)  # fmt: skip
-        for step, calls in self._steps(done):
+        for step, calls in self.calls.steps(done, self.total_steps):
             loss = self._optimise(step, calls)
             bar.update()
             bar.set_postfix(loss=f"{loss:.4f}")
@@ -184,14 +180,11 @@ class ControlNetTrainer:
         self.ema = None
         if config.use_ema:
             self.ema = EMAModel(self.trained, decay=config.ema_decay, use_ema_warmup=True)
-            self.ema.to(self.accelerator.device)
-
-    def _resolution(self) -> int:
-        vae, unet = self.base.vae.config, self.base.unet.config
-        scale = 2 ** (len(vae.block_out_channels) - 1)
-        multiple = scale * 2 ** (len(unet.block_out_channels) - 1)
-        resolution = self.config.resolution or int(unet.sample_size) * scale
-        return network_size(1, 1, resolution=resolution, geometry="square", multiple=multiple)[0]
+        parts = {"optimizer": self.optimiser, "scheduler": self.lr_scheduler, "ema": self.ema,
+                 "scaler": self.accelerator.scaler}  # fmt: skip
+        present = {name: part for name, part in parts.items() if part is not None}
+        self.state = TrainingState(self._unwrapped(), present)
+        self.identity = training_identity(config, self.plan.step_size, self.source.fingerprint())
 
     def _unwrapped(self) -> TrainableControlNet:
         unwrapped: TrainableControlNet = self.accelerator.unwrap_model(self.trainable)
@@ -217,62 +210,21 @@ class ControlNetTrainer:
                 self.accelerator.backward(loss)
             mean_loss += loss.detach()
         value = float(self.accelerator.reduce(mean_loss, "mean"))
-        if not math.isfinite(value):
+        norm = self.accelerator.clip_grad_norm_(self.trained, self.config.max_grad_norm)
+        # A gradient scaler skips steps that overflow by itself.
+        if not math.isfinite(value) or not (self.accelerator.scaler or torch.isfinite(norm)):
             kept = checkpoints(self.output_dir)
             raise FloatingPointError(
-                f"the loss is {value} at step {step}. The last good checkpoint is "
-                f"{kept[-1].name if kept else 'none yet'}. Lower `learning_rate`, or use "
-                "`mixed_precision` no or bf16."
+                f"the loss is {value} and its gradient's norm {float(norm)} at step {step}. The "
+                f"last good checkpoint is {kept[-1].name if kept else 'none yet'}. Lower "
+                "`learning_rate`, or use `mixed_precision` no or bf16."
             )
-        self.accelerator.clip_grad_norm_(self.trained, self.config.max_grad_norm)
         self.optimiser.step()
         self.lr_scheduler.step()
         self.optimiser.zero_grad(set_to_none=True)
         if self.ema is not None:
             self.ema.step(self.trained)
         return value
-
-    def _steps(self, first: int) -> Iterator[tuple[int, list[Call]]]:
-        """(step, this process's calls of it) from step `first` on, read ahead epoch by epoch."""
-        per_epoch = self.plan.steps_per_epoch
-        while first < self.total_steps:
-            end = min(self.total_steps, (first // per_epoch + 1) * per_epoch)
-            planned = {step: self._planned(step) for step in range(first, end)}
-            loaded = self._loaded([draws for calls in planned.values() for draws, _ in calls])
-            for step, calls in planned.items():
-                yield step, [Call(*next(loaded), weight) for _, weight in calls]
-            first = end
-
-    def _planned(self, step: int) -> list[tuple[list[Draw], float]]:
-        """Draws of this process's calls, and the weight that makes their sum the step's mean."""
-        draws = self.plan.step(step)
-        size, world = self.config.train_batch_size, self.accelerator.num_processes
-        mine = draws[self.accelerator.process_index :: world]
-        if not mine:  # a short last step: take part in the exchange, add nothing
-            return [(draws[:1], 0.0)]
-        weight = world / len(draws)  # gradients are averaged over the processes
-        return [(mine[i : i + size], weight) for i in range(0, len(mine), size)]
-
-    def _loaded(
-        self, plan: list[list[Draw]]
-    ) -> Iterator[tuple[list[tuple[Draw, Example]], Tensor | None]]:
-        """Examples of every list of draws, and their latents where these are kept."""
-        if not self.config.cache_latents:
-            for batch in batches(self.examples, plan, self.run_config.dataloader_num_workers):
-                yield batch, None
-            return
-        for draws in plan:
-            kept = [self._kept(draw.index) for draw in draws]
-            batch = [(draw, example) for draw, (example, _) in zip(draws, kept, strict=True)]
-            yield batch, torch.stack([latents for _, latents in kept], dim=1)
-
-    def _kept(self, index: int) -> tuple[Example, Tensor]:
-        """The example at `index` without its image, and its latents (2, C, h, w)."""
-        if index not in self._cache:
-            example = self.examples.example(index)
-            latents = self.base.encode(example.image[None])[:, 0].cpu()
-            self._cache[index] = replace(example, image=torch.empty(0)), latents
-        return self._cache[index]
 
     def _after_step(self, step: int, loss: float) -> None:
         run = self.run_config
@@ -283,93 +235,51 @@ class ControlNetTrainer:
         if step % run.checkpointing_steps == 0:
             self.accelerator.wait_for_everyone()
             if self.is_main:
-                self._save_checkpoint(step)
+                self.state.save(
+                    self.output_dir,
+                    step,
+                    self.identity,
+                    self._record(),
+                    run.checkpoints_total_limit,
+                )
         if run.validation_steps and step % run.validation_steps == 0 and self.is_main:
             self._save_picture(self.output_dir / "validation" / f"step-{step}.png")
 
-    def _identity(self) -> dict[str, Any]:
-        """What a checkpoint and the run that goes on from it must agree on."""
-        options = {k: v for k, v in to_dict(self.config).items() if k not in _FREE_OPTIONS}
-        if self.config.lr_scheduler.startswith("constant"):  # then a longer run is the same run
-            options = {k: v for k, v in options.items() if k not in _LENGTH_OPTIONS}
-        return {
-            **options,
-            "samples in a step": self.plan.step_size,
-            "source files": self.source.fingerprint(),
-        }
-
-    def _save_checkpoint(self, step: int) -> None:
-        partial = begin_checkpoint(self.output_dir, step)
-        self._save_controlnet(partial / "controlnet")
-        state = {
-            "optimizer": self.optimiser.state_dict(),
-            "scheduler": self.lr_scheduler.state_dict(),
-        }
-        if self.ema is not None:
-            state["ema"] = self.ema.state_dict()
-        if self.accelerator.scaler is not None:
-            state["scaler"] = self.accelerator.scaler.state_dict()
-        for name, part in state.items():
-            torch.save(part, partial / f"{name}.bin")
-        finish_checkpoint(
-            partial,
-            step,
-            {"identity": self._identity()},
-            self.run_config.checkpoints_total_limit,
-        )
-
-    def _resume(self) -> int:
-        """Loads the checkpoint to go on from, if any; returns the steps already done."""
-        found = find_checkpoint(self.output_dir, self.run_config.resume_from_checkpoint)
-        if found is None:
-            return 0
-        state = read_state(found)
-        changed = differences(state["identity"], self._identity())
-        if changed:
-            raise ValueError(
-                f"`resume_from_checkpoint` {found.name} belongs to another run: "
-                f"{'; '.join(changed)}. Use another `output_dir`."
-            )
-        controlnet = load_controlnet(str(found / "controlnet"))
-        trainable = self._unwrapped()
-        trainable.controlnet.load_state_dict(controlnet.state_dict())
-        null_hint = read_record(controlnet).null_hint
-        if null_hint is not None:
-            trainable.null_hint.data.copy_(torch.tensor(null_hint))
-        targets = {"optimizer": self.optimiser, "scheduler": self.lr_scheduler, "ema": self.ema,
-                   "scaler": self.accelerator.scaler}  # fmt: skip
-        for name, target in targets.items():
-            if target is not None:
-                # Written by this program, yet read as data alone.
-                part = torch.load(found / f"{name}.bin", map_location="cpu", weights_only=True)
-                target.load_state_dict(part)
-        if self.ema is not None:
-            self.ema.to(self.accelerator.device)
-        return int(state["step"])
-
-    def _save_controlnet(self, folder: Path) -> None:
-        trainable = self._unwrapped()
-        record = training_record(trainable, self.source.classes, self.config)
-        write_record(trainable.controlnet, record)
-        trainable.controlnet.save_pretrained(folder)
+    def _record(self) -> ControlNetRecord:
+        return training_record(self._unwrapped(), self.source.classes, self.config)
 
     def _save_result(self) -> None:
         if self.ema is not None:
             self.ema.store(self.trained)
             self.ema.copy_to(self.trained)
-        self._save_controlnet(self.output_dir)
+        controlnet = self._unwrapped().controlnet
+        write_record(controlnet, self._record())
+        controlnet.save_pretrained(self.output_dir)
         self._save_picture(self.output_dir / "validation.png")
+        (self.output_dir / "README.md").write_text(self._card(), "utf-8")
         if self.ema is not None:
             self.ema.restore(self.trained)
 
-    def _save_picture(self, path: Path) -> None:
-        trainable = self._unwrapped()
-        write_record(
-            trainable.controlnet, training_record(trainable, self.source.classes, self.config)
+    def _card(self) -> str:
+        options = without_paths(to_dict(self.config))
+        controlnet = self._unwrapped().controlnet
+        return render_controlnet_card(
+            read_record(controlnet),
+            options,
+            name=self.output_dir.resolve().name,
+            base=options["pretrained_model_name_or_path"] or "PIPELINE",
+            channels=controlnet.config.conditioning_channels,
+            steps=self.total_steps,
+            step_size=self.plan.step_size,
+            version=__version__,
         )
+
+    def _save_picture(self, path: Path) -> None:
+        controlnet = self._unwrapped().controlnet
+        write_record(controlnet, self._record())
         picture = validation_picture(
             self.base_parts,
-            trainable.controlnet,
+            controlnet,
             self.source,
             self.config,
             resolution=self.examples.resolution,
@@ -378,3 +288,11 @@ class ControlNetTrainer:
         )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture)
+
+
+if __name__ == "__main__":
+    # The command line stands above the trainers: it opens the source, which they may not.
+    import importlib
+    import sys
+
+    importlib.import_module("scribblegen.cli").main(["train-controlnet", *sys.argv[1:]])

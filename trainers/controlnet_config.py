@@ -100,6 +100,10 @@ class TrainingRunConfig:
     report_to: str | None = option(None, "Tracker: tensorboard, wandb, ...")
     logging_steps: int = option(50, "Optimiser steps between lines of the log.")
     num_processes: int = option(1, "Processes on this machine, through `accelerate launch`.")
+    id_lists: list[str] = option(
+        [], "Train one ControlNet for each of these `ids`, such as 1_2 1_4 1_8, in folders of "
+        "these names in `output_dir`."
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         for name in ("checkpointing_steps", "num_validation_images", "logging_steps",

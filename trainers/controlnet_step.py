@@ -12,6 +12,7 @@ from scribblegen.classes import Classes
 from scribblegen.conditioning import conditioning_image, num_conditioning_channels
 from scribblegen.controlnet_record import ControlNetRecord
 from scribblegen.diffusion import Prediction, frozen, read_prediction
+from scribblegen.geometry import network_size
 from scribblegen.trainers.controlnet_config import ControlNetConfig
 from scribblegen.trainers.controlnet_data import Draw, Example, draw_noise
 
@@ -77,6 +78,17 @@ class FrozenBase:
         self.prediction: Prediction = read_prediction(parts["scheduler_config"])
         self.alphas_cumprod = self.prediction.alphas_cumprod.to(device)
         self._prompts: dict[str, Tensor] = {}
+
+    def resolution(self, asked: int | None) -> int:
+        """Side of the training square in pixels: as asked, or the UNet's own.
+
+        Raises:
+            ValueError: it does not fit the networks.
+        """
+        scale = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        multiple = scale * 2 ** (len(self.unet.config.block_out_channels) - 1)
+        side = asked or int(self.unet.config.sample_size) * scale
+        return network_size(1, 1, resolution=side, geometry="square", multiple=multiple)[0]
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ The source's latents are noised to an encode ratio and denoised again under its 
 class names, so the scribble stays a true label of the twin.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -26,6 +27,8 @@ from scribblegen.methods.scribblegen_config import Cell, ScribbleGenConfig
 from scribblegen.prompts import sample_prompt
 from scribblegen.records import Sample
 from scribblegen.seeds import derive_seed
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -191,7 +194,14 @@ class ScribbleGen:
         )
 
     def _check_fit(self) -> None:
-        check_record(self.diffusion.record, self.classes, self.config.hint_encoding)
+        record = self.diffusion.record
+        check_record(record, self.classes, self.config.hint_encoding)
+        if record.prompt_stem not in (None, self.config.prompt_stem):
+            logger.warning(
+                "the ControlNet was trained on prompts that begin %r, not %r: see `prompt_stem`",
+                record.prompt_stem,
+                self.config.prompt_stem,
+            )
         if self.null_condition is None and max(self.config.guidance_scales) > 1:
             raise ValueError(
                 "`guidance_scales` must be 1: the ControlNet was trained without dropping hint or "
