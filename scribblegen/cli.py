@@ -73,6 +73,8 @@ def build(arguments: Sequence[str]) -> None:
             )
         return
 
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
     from scribblegen.processes import process_state
     from scribblegen.run_folder import RunError
     from scribblegen.synthesize import open_run, synthesize
@@ -84,7 +86,8 @@ def build(arguments: Sequence[str]) -> None:
     if output_config.pipeline is None and main_process:
         print("No `pipeline` given: using a tiny one with random weights. Its twins mean nothing.")
     with _refusals("build", (RunError, OSError)):
-        progress = synthesize(run)
+        with logging_redirect_tqdm():
+            progress = synthesize(run)
     if main_process:
         _print_summary(run_config.output_dir, progress)
 
@@ -134,6 +137,8 @@ def train_controlnet(arguments: Sequence[str]) -> None:
             )
         return
 
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
     from scribblegen.builders.sources import open_source
     from scribblegen.processes import process_state
     from scribblegen.trainers.controlnet import ControlNetTrainer
@@ -148,7 +153,8 @@ def train_controlnet(arguments: Sequence[str]) -> None:
             assert source is not None  # the training split is always there
             trainer = ControlNetTrainer(config, replace(run_config, output_dir=str(folder)), source)
         with _refusals("train-controlnet", (ValueError, OSError, FloatingPointError)):
-            print(trainer.train())
+            with logging_redirect_tqdm():
+                print(trainer.train())
 
 
 @contextmanager
