@@ -89,7 +89,8 @@ def build(arguments: Sequence[str]) -> None:
         with logging_redirect_tqdm():
             progress = synthesize(run)
     if main_process:
-        _print_summary(run_config.output_dir, progress)
+        distinct_cells = run.method.images_per_source / method_config.replicates
+        _print_summary(run_config.output_dir, progress, distinct_cells)
 
 
 def preview(arguments: Sequence[str]) -> None:
@@ -179,16 +180,18 @@ def _set_up_logging(main_process: bool) -> None:
         library.set_verbosity_error()
 
 
-def _print_summary(output_dir: str, progress: "Progress") -> None:
+def _print_summary(output_dir: str, progress: "Progress", distinct_cells: float) -> None:
     from scribblegen.cards.render import subset_table
     from scribblegen.shards import read_manifest
 
     subsets = subset_table(read_manifest(Path(output_dir)))
     width = max(len(s["subset"]) for s in subsets)
-    print(f"\n{'subset':<{width}}  {'rows':>8}  {'rejected':>8}  {'MB':>8}")
+    rate = sum(progress.images_by_process) / distinct_cells / max(progress.seconds, 1e-9)
+    print(f"\n{'subset':<{width}}  {'rows':>8}  {'rejected':>8}  {'MB':>8}  {'images/s':>8}")
     for s in subsets:
         megabytes = f"{s['bytes'] / 1e6:.1f}"
-        print(f"{s['subset']:<{width}}  {s['rows']:>8}  {s['rejected']:>8}  {megabytes:>8}")
+        line = f"{s['subset']:<{width}}  {s['rows']:>8}  {s['rejected']:>8}  {megabytes:>8}"
+        print(line if s["guidance_scale"] is None or not rate else f"{line}  {rate:>8.1f}")
     print(_speed(progress))
     example: Any = next((s["subset"] for s in subsets[1:]), subsets[0]["subset"])
     print(f'\nload_dataset("{output_dir}", "{example}")')

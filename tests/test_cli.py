@@ -36,6 +36,9 @@ def test_build_ends_with_a_table_and_the_line_that_loads_it(tmp_path, capsys):
         ["guidance2-encode0.5", "3", "0"],
     ]
     assert "6 images in" in out and "images/s" in out
+    rates = [float(line.split()[4]) for line in out.splitlines() if line.startswith("guidance")]
+    total = float(re.search(r"s: ([\d.]+) images/s", out)[1])
+    assert sum(rates) == pytest.approx(total, abs=0.2), "each subset's share of the speed"
     assert f'load_dataset("{tmp_path / "run"}", "guidance1-encode0.5")' in out
 
 
