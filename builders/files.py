@@ -10,14 +10,14 @@ PHOTOGRAPH_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"
 
 
 def read_ids(path: Path) -> list[str]:
-    """Ids in a list file: the first word of each line, without folder and picture suffix.
+    """Ids in a list file: the name on each line, without folder and picture suffix.
 
     So `2007_000032`, `2007_000032.jpg` and the pair `JPEGImages/a.jpg scribbles/a.png` all do.
     """
     if not path.is_file():
         raise FileNotFoundError(f"`ids` must name a list file, one id a line. No file at {path}.")
-    names = [line.split()[0] for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
-    return [_stem(Path(name)) for name in names]
+    lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
+    return [_stem(Path(_listed_name(line))) for line in lines if line]
 
 
 def list_photographs(folder: Path) -> dict[str, Path]:
@@ -89,6 +89,13 @@ def check_data_dir(data_dir: str | None, source: str) -> Path:
     if not Path(data_dir).is_dir():
         raise FileNotFoundError(f"`data_dir` must be a folder. Nothing at {data_dir}.")
     return Path(data_dir)
+
+
+def _listed_name(line: str) -> str:
+    """The first of several file names; else the whole line, for a name may hold spaces."""
+    words = line.split()
+    are_files = all(Path(word).suffix.lower() in PHOTOGRAPH_SUFFIXES for word in words)
+    return words[0] if are_files else line
 
 
 def _stem(path: Path) -> str:

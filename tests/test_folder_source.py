@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.files import read_ids
 from scribblegen.builders.folder import Folder
 from scribblegen.builders.sources import open_source
 from scribblegen.classes import IGNORE_INDEX
@@ -519,3 +520,9 @@ def test_the_builder_s_cache_follows_a_changed_label_and_a_changed_option(tmp_pa
     assert (first_label(scribble_shrink=0.5) != 255).sum() < (before != 255).sum()
     save(root / "scribbles" / "a.png", scribble(2))
     assert np.array_equal(first_label(), before)
+
+
+def test_a_list_holds_ids_file_names_pairs_and_names_with_spaces(tmp_path: Path) -> None:
+    listed = tmp_path / "ids.txt"
+    listed.write_text("a\n\nimages/b.jpg\nimages/c.jpg masks/c.png\nmy photo 1\nmy photo 2.jpg\n")
+    assert read_ids(listed) == ["a", "b", "c", "my photo 1", "my photo 2"]
