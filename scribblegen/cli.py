@@ -58,19 +58,13 @@ def build(arguments: Sequence[str]) -> None:
         )
         if run_config.output_dir is None:
             raise ValueError("`output_dir` must be given: the folder of the repository.")
-    from scribblegen.processes import is_launched, launch_command
-
-    if run_config.num_processes > 1 and not is_launched():
+    if _is_to_launch(run_config.num_processes):
         from scribblegen.builders.sources import open_source
 
         with _refusals("build"):  # once, here, rather than in every process
             open_source(source_config)
-        command = launch_command("scribblegen.synthesize", run_config.num_processes, arguments)
-        if subprocess.run(command).returncode:
-            sys.exit(
-                "scribblegen build: a process ended early, see above. Finished shards are kept: "
-                "run the same command again to go on."
-            )
+        _launch("scribblegen.synthesize", run_config.num_processes, arguments,
+                "Finished shards are kept: run the same command again to go on.")  # fmt: skip
         return
 
     from tqdm.contrib.logging import logging_redirect_tqdm
@@ -125,17 +119,9 @@ def train_controlnet(arguments: Sequence[str]) -> None:
         )
         if run_config.output_dir is None:
             raise ValueError("`output_dir` must be given: the folder of the trained ControlNet.")
-    from scribblegen.processes import is_launched, launch_command
-
-    if run_config.num_processes > 1 and not is_launched():
-        command = launch_command(
-            "scribblegen.trainers.controlnet", run_config.num_processes, arguments
-        )
-        if subprocess.run(command).returncode:
-            sys.exit(
-                "scribblegen train-controlnet: a process ended early, see above. Go on with "
-                "--resume_from_checkpoint latest."
-            )
+    if _is_to_launch(run_config.num_processes):
+        _launch("scribblegen.trainers.controlnet", run_config.num_processes, arguments,
+                "Go on with --resume_from_checkpoint latest.")  # fmt: skip
         return
 
     from tqdm.contrib.logging import logging_redirect_tqdm
@@ -167,6 +153,20 @@ def _refusals(
         yield
     except kinds as error:
         sys.exit(f"scribblegen {command}: {error}")
+
+
+def _is_to_launch(num_processes: int) -> bool:
+    from scribblegen.processes import is_launched
+
+    return num_processes > 1 and not is_launched()
+
+
+def _launch(module: str, num_processes: int, arguments: Sequence[str], advice: str) -> None:
+    """Runs `module` in several processes; if one of them fails, ends with `advice`."""
+    from scribblegen.processes import launch_command
+
+    if subprocess.run(launch_command(module, num_processes, arguments)).returncode:
+        sys.exit(f"scribblegen: a process ended early, see above. {advice}")
 
 
 def _set_up_logging(main_process: bool) -> None:

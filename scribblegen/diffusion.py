@@ -68,17 +68,17 @@ class Diffusion:
     @property
     def vae_scale(self) -> int:
         """Pixels per latent, along each side."""
-        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return vae_scale(self.vae)
 
     @property
     def size_multiple(self) -> int:
         """Image sides must be a multiple of this many pixels."""
-        return self.vae_scale * 2 ** (len(self.unet.config.block_out_channels) - 1)
+        return size_multiple(self.vae, self.unet)
 
     @property
     def default_resolution(self) -> int:
         """Side, in pixels, of the square images that the UNet was trained on."""
-        return int(self.unet.config.sample_size) * self.vae_scale
+        return default_resolution(self.vae, self.unet)
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """(C, h, w) of the latents of a (height, width) image."""
@@ -103,20 +103,8 @@ class Diffusion:
 
     @torch.inference_mode()
     def embed_prompt(self, prompt: str) -> Tensor:
-        """(T, D): last states of the text encoder. Too long a prompt is cut, and warned of."""
-        length = self.tokenizer.model_max_length
-        tokens = self.tokenizer(
-            prompt,
-            padding="max_length",
-            max_length=length,
-            truncation=True,
-            return_tensors="pt",
-        )
-        if len(self.tokenizer(prompt).input_ids) > length:
-            logger.warning("prompt is longer than %d tokens and is cut: %r", length, prompt)
-        uses_mask = getattr(self.text_encoder.config, "use_attention_mask", False)
-        mask = tokens.attention_mask.to(self.device) if uses_mask else None
-        return self.text_encoder(tokens.input_ids.to(self.device), attention_mask=mask)[0][0]
+        """(T, D), see `embed_prompt`."""
+        return embed_prompt(prompt, self.tokenizer, self.text_encoder)
 
     @torch.inference_mode()
     def embed_hint(self, conditioning: Tensor) -> Tensor:
@@ -197,6 +185,37 @@ class Diffusion:
                 f"`controlnet` attends to {self.controlnet.config.cross_attention_dim} but the "
                 f"pipeline's UNet to {cross}. Use a ControlNet trained on this pipeline."
             )
+
+
+def embed_prompt(prompt: str, tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel) -> Tensor:
+    """(T, D): the text encoder's last hidden states. Too long a prompt is cut, and warned of.
+
+    Training and generation both embed here: what the ControlNet learned is what it is given.
+    """
+    length = tokenizer.model_max_length
+    tokens = tokenizer(
+        prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+    ).to(text_encoder.device)
+    if len(tokenizer(prompt).input_ids) > length:
+        logger.warning("prompt is longer than %d tokens and is cut: %r", length, prompt)
+    uses_mask = getattr(text_encoder.config, "use_attention_mask", False)
+    mask = tokens.attention_mask if uses_mask else None
+    return text_encoder(tokens.input_ids, attention_mask=mask)[0][0]
+
+
+def vae_scale(vae: AutoencoderKL) -> int:
+    """Pixels per latent, along each side."""
+    return 2 ** (len(vae.config.block_out_channels) - 1)
+
+
+def size_multiple(vae: AutoencoderKL, unet: UNet2DConditionModel) -> int:
+    """Image sides must be a multiple of this many pixels."""
+    return vae_scale(vae) * 2 ** (len(unet.config.block_out_channels) - 1)
+
+
+def default_resolution(vae: AutoencoderKL, unet: UNet2DConditionModel) -> int:
+    """Side, in pixels, of the square images that the UNet was trained on."""
+    return int(unet.config.sample_size) * vae_scale(vae)
 
 
 def frozen(part: Any, device: torch.device, dtype: torch.dtype) -> Any:

@@ -185,6 +185,22 @@ def test_a_refusal_in_several_processes_is_one_message(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "advice"), [("build", "run the same command"), ("train-controlnet", "latest")]
+)
+def test_a_process_that_ends_early_is_followed_by_advice(tmp_path, monkeypatch, command, advice):
+    started = []
+
+    def fail(launched):
+        started.append(launched)
+        return subprocess.CompletedProcess(launched, 1)
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    with pytest.raises(SystemExit, match=f"a process ended early, see above.*{advice}"):
+        main([command, "--num_processes", "2", "--output_dir", str(tmp_path / "out")])
+    assert len(started) == 1 and "--num_processes=2" in started[0]
+
+
 def test_the_manifest_names_the_environment(tmp_path):
     build("--output_dir", tmp_path / "run")
     manifest = json.loads((tmp_path / "run" / "run" / "manifest.json").read_text())

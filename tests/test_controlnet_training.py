@@ -23,6 +23,7 @@ from scribblegen.tiny.random_weights import random_parts
 from scribblegen.trainers.controlnet import ControlNetTrainer
 from scribblegen.trainers.controlnet_config import ControlNetConfig, TrainingRunConfig
 from scribblegen.trainers.controlnet_data import Plan, draw_noise
+from scribblegen.trainers.controlnet_step import FrozenBase
 
 ROOT = Path(__file__).parents[1]
 SOURCE = SourceConfig(ids="0:10", scene_size=64)
@@ -162,6 +163,16 @@ def test_the_result_generates_and_knows_how_it_was_trained(tmp_path, prediction_
         torch.tensor(record.null_hint)[None, :, None, None].expand(1, 13, 64, 64))[0])  # fmt: skip
     (twin,) = method.generate([(0, 0, source.read(0))])
     assert torch.isfinite(twin.image).all()
+
+
+@pytest.mark.parametrize("use_attention_mask", [False, True])
+def test_training_and_generation_embed_a_prompt_alike(use_attention_mask):
+    parts = random_parts(13)
+    parts["text_encoder"].config.use_attention_mask = use_attention_mask
+    diffusion = Diffusion(**parts)
+    base = FrozenBase(parts, torch.device("cpu"), torch.float32)
+    for prompt in ("", "a cat, a sofa"):
+        assert torch.equal(base.embed(prompt), diffusion.embed_prompt(prompt))
 
 
 def test_validation_pictures_are_drawn(tmp_path):

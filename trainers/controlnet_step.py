@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from scribblegen.classes import Classes
 from scribblegen.conditioning import conditioning_image, num_conditioning_channels
 from scribblegen.controlnet_record import ControlNetRecord
-from scribblegen.diffusion import Prediction, frozen, read_prediction
+from scribblegen.diffusion import (
+    Prediction,
+    default_resolution,
+    embed_prompt,
+    frozen,
+    read_prediction,
+    size_multiple,
+)
 from scribblegen.geometry import network_size
 from scribblegen.trainers.controlnet_config import ControlNetConfig
 from scribblegen.trainers.controlnet_data import Draw, Example, draw_noise
@@ -85,9 +92,8 @@ class FrozenBase:
         Raises:
             ValueError: it does not fit the networks.
         """
-        scale = 2 ** (len(self.vae.config.block_out_channels) - 1)
-        multiple = scale * 2 ** (len(self.unet.config.block_out_channels) - 1)
-        side = asked or int(self.unet.config.sample_size) * scale
+        side = asked or default_resolution(self.vae, self.unet)
+        multiple = size_multiple(self.vae, self.unet)
         return network_size(1, 1, resolution=side, geometry="square", multiple=multiple)[0]
 
     @torch.no_grad()
@@ -106,14 +112,7 @@ class FrozenBase:
     def embed(self, prompt: str) -> Tensor:
         """(T, D), kept for the next time."""
         if prompt not in self._prompts:
-            tokens = self.tokenizer(
-                prompt,
-                padding="max_length",
-                max_length=self.tokenizer.model_max_length,
-                truncation=True,
-                return_tensors="pt",
-            )
-            self._prompts[prompt] = self.text_encoder(tokens.input_ids.to(self.device))[0][0]
+            self._prompts[prompt] = embed_prompt(prompt, self.tokenizer, self.text_encoder)
         return self._prompts[prompt]
 
 
