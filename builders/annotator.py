@@ -25,7 +25,7 @@ class Annotator:
 
     Args:
         config: width, error rate, seed, shrink and drop of the scribbles.
-        origin: `files` or `simulate`.
+        origin: `files`, `simulate` or `mask`.
         background_id: class whose strokes are never dropped; None where there is no background.
     """
 
@@ -51,8 +51,8 @@ class Annotator:
             origin = "files" if has_scribbles else "simulate"
         if origin == "files" and not has_scribbles:
             raise ValueError(
-                f"`scribbles` must be simulate or auto: this {config.source} source has none of "
-                "its own. Got 'files'."
+                f"`scribbles` must be simulate, mask or auto: this {config.source} source has none "
+                "of its own. Got 'files'."
             )
         return cls(config, origin, 0 if classes.names[0] == "background" else None)
 
@@ -74,7 +74,9 @@ class Annotator:
                 raise BadImageError("no scribble")
             return self._degrade(drawn, source_id)
         if mask is None:
-            raise BadImageError("no mask to simulate a scribble from")
+            raise BadImageError("no mask to take a scribble from")
+        if self.origin == "mask":
+            return mask
         return self.simulate(mask, source_id)
 
     def simulate(self, mask: np.ndarray, source_id: str) -> np.ndarray:

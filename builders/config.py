@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from scribblegen.configs import option
 
-SCRIBBLE_ORIGINS = ("auto", "files", "simulate")
+SCRIBBLE_ORIGINS = ("auto", "files", "simulate", "mask")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,9 @@ class SourceConfig:
     caption_column: str | None = option(None, "Column of captions [hub].")
     id_column: str | None = option(None, "Column of unique ids; row numbers where unset [hub].")
     scribbles: str = option(
-        "auto", "files (the source's own), simulate (from masks), or auto: files where it has any."
+        "auto",
+        "files (the source's own), simulate (from masks), mask (the whole mask: full "
+        "supervision), or auto: files where it has any, else simulate.",
     )
     scribble_width: float | None = option(
         None, "Width of simulated strokes in pixels; by image size where unset (3 at 500)."
@@ -47,7 +49,7 @@ class SourceConfig:
     scribble_seed: int = option(0, "Root seed of simulated, shrunk and dropped strokes.")
     scribble_shrink: float = option(0.0, "Share cut off every stroke's length, in [0, 1].")
     scribble_drop: float = option(0.0, "Probability to drop a stroke, in [0, 1).")
-    scene_size: int = option(96, "Side of the scenes in pixels [scenes].")
+    scene_size: int = option(64, "Side of the scenes in pixels [scenes].")
     scene_seed: int = option(0, "Seed of the scenes [scenes].")
 
     def __post_init__(self) -> None:

@@ -42,7 +42,7 @@ def write_repository(folder: str | Path) -> None:
         name=folder.resolve().name,
         license=options["license"],
         example=_example(folder, manifest),
-        default_pipeline=options["pipeline"] is None,
+        pipeline=options["pipeline"],
     )
     _write_text(folder / "README.md", card)
 

@@ -38,7 +38,7 @@ class SceneSource(Source):
         start: int = 0,
         stop: int = 64,
         *,
-        size: int = 96,
+        size: int = 64,
         seed: int = 0,
         scribble: Callable[[np.ndarray, str], np.ndarray],
     ) -> None:
@@ -76,12 +76,13 @@ def open_scenes(config: SourceConfig, ids: str | None) -> SceneSource:
     start, stop = _parse_range(ids or "0:64")
     if config.max_samples is not None:
         stop = min(stop, start + config.max_samples)
+    annotator = Annotator.of(config, SCENE_CLASSES, has_scribbles=False)
     return SceneSource(
         start,
         stop,
         size=config.scene_size,
         seed=config.scene_seed,
-        scribble=Annotator.of(config, SCENE_CLASSES, has_scribbles=False).simulate,
+        scribble=lambda mask, source_id: annotator.scribble(source_id, None, mask),
     )
 
 

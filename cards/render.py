@@ -23,7 +23,7 @@ def render_dataset_card(
     name: str,
     license: str,
     example: dict[str, Any] | None = None,
-    default_pipeline: bool = False,
+    pipeline: str | None = None,
 ) -> str:
     """The README.md of a dataset repository.
 
@@ -33,7 +33,7 @@ def render_dataset_card(
         name: of the repository, for the title and the `load_dataset` line.
         license: of the photographs, a Hub license id.
         example: one synthetic record without its pictures.
-        default_pipeline: the twins come from the built-in pipeline with random weights.
+        pipeline: that the twins come from, where it is one of scribblegen's own.
     """
     subsets = subset_table(manifest)
     rejections = [r for unit in manifest["units"] for r in unit["rejections"]]
@@ -53,7 +53,7 @@ def render_dataset_card(
         num_rejections=len(rejections),
         reasons=reasons.most_common(),
         complete=manifest["complete"],
-        default_pipeline=default_pipeline,
+        pipeline=pipeline,
         environment=manifest["environment"],
         version=manifest["scribblegen"],
     )

@@ -1,13 +1,16 @@
 """`scribblegen <command>`. Commands hold no logic: parse, open, call, print what came of it."""
 
-import logging
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from scribblegen.command_line import is_to_launch, launch, refusals, set_up_logging
+from scribblegen.train_commands import (
+    train_autoencoder,
+    train_controlnet,
+    train_text_to_image,
+)
 
 if TYPE_CHECKING:
     from scribblegen.generation import Progress
@@ -17,19 +20,34 @@ _USAGE = """usage: scribblegen <command> [options]
 Synthetic scribble-segmentation datasets: generate, write, publish, train.
 
 commands:
+  demo      the whole way in a few minutes, with nothing but this package
   build     photographs with scribbles -> a dataset repository of real and synthetic subsets
   preview   the picture of a run, finished or not: sources, scribbles and their twins
   train-controlnet
             a ControlNet for your classes, on photographs with scribbles
+  train-autoencoder, train-text-to-image
+            the two parts of a small pipeline that a ControlNet is trained over
 
 `scribblegen <command> --help` lists a command's options.
 """
+
+_DEFAULT_PIPELINES = {
+    "tiny": "No `pipeline` given: using the small one that ships with scribblegen.",
+    "random": "No `pipeline` given: using a tiny one with random weights. Its twins mean nothing.",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"build": build, "preview": preview, "train-controlnet": train_controlnet}
+    commands = {
+        "demo": demo,
+        "build": build,
+        "preview": preview,
+        "train-controlnet": train_controlnet,
+        "train-autoencoder": train_autoencoder,
+        "train-text-to-image": train_text_to_image,
+    }
     if not given or given[0] in ("-h", "--help"):
         print(_USAGE, end="")
     elif given[0] == "--version":
@@ -42,6 +60,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"scribblegen: no command {given[0]!r}. Known: {', '.join(commands)}.")
 
 
+def demo(arguments: Sequence[str]) -> None:
+    """`scribblegen demo`."""
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        "scribblegen demo",
+        description="Twins of 64 scribbled scenes, a dataset repository of them, and what they do "
+        "for a segmentor. A few minutes on two cores; nothing is downloaded.",
+    )
+    parser.add_argument(
+        "--output_dir", default="scribblegen-demo", help="Folder of the repository."
+    )
+    options = parser.parse_args(arguments)
+    from scribblegen.demo import run_demo
+    from scribblegen.run_folder import RunError
+
+    set_up_logging(main_process=True)
+    with refusals("demo", (RunError, ValueError, OSError)):
+        run_demo(options.output_dir)
+
+
 def build(arguments: Sequence[str]) -> None:
     """`scribblegen build`: in this process, or in as many as `--num_processes` says."""
     from scribblegen.builders.config import SourceConfig
@@ -49,7 +88,7 @@ def build(arguments: Sequence[str]) -> None:
     from scribblegen.methods.scribblegen_config import ScribbleGenConfig
     from scribblegen.run_config import OutputConfig, RunConfig
 
-    with _refusals("build"):
+    with refusals("build"):
         source_config, method_config, output_config, run_config = parse_configs(
             (SourceConfig, ScribbleGenConfig, OutputConfig, RunConfig),
             arguments,
@@ -58,12 +97,12 @@ def build(arguments: Sequence[str]) -> None:
         )
         if run_config.output_dir is None:
             raise ValueError("`output_dir` must be given: the folder of the repository.")
-    if _is_to_launch(run_config.num_processes):
+    if is_to_launch(run_config.num_processes):
         from scribblegen.builders.sources import open_source
 
-        with _refusals("build"):  # once, here, rather than in every process
+        with refusals("build"):  # once, here, rather than in every process
             open_source(source_config)
-        _launch("scribblegen.synthesize", run_config.num_processes, arguments,
+        launch("scribblegen.synthesize", run_config.num_processes, arguments,
                 "Finished shards are kept: run the same command again to go on.")  # fmt: skip
         return
 
@@ -74,12 +113,12 @@ def build(arguments: Sequence[str]) -> None:
     from scribblegen.synthesize import open_run, synthesize
 
     main_process = process_state().is_main_process
-    _set_up_logging(main_process)
-    with _refusals("build"):
+    set_up_logging(main_process)
+    with refusals("build"):
         run = open_run(source_config, method_config, output_config, run_config.output_dir)
     if output_config.pipeline is None and main_process:
-        print("No `pipeline` given: using a tiny one with random weights. Its twins mean nothing.")
-    with _refusals("build", (RunError, OSError)):
+        print(_DEFAULT_PIPELINES[str(run.output.pipeline)])
+    with refusals("build", (RunError, OSError)):
         with logging_redirect_tqdm():
             progress = synthesize(run)
     if main_process:
@@ -100,84 +139,8 @@ def preview(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     from scribblegen.builders.repository import write_gallery
 
-    with _refusals("preview"):
+    with refusals("preview"):
         print(write_gallery(options.folder, options.output, rows=options.rows))
-
-
-def train_controlnet(arguments: Sequence[str]) -> None:
-    """`scribblegen train-controlnet`: in this process, or in as many as `--num_processes` says."""
-    from scribblegen.builders.config import SourceConfig
-    from scribblegen.configs import parse_configs
-    from scribblegen.trainers.controlnet_config import ControlNetConfig, TrainingRunConfig
-
-    with _refusals("train-controlnet"):
-        source_config, config, run_config = parse_configs(
-            (SourceConfig, ControlNetConfig, TrainingRunConfig),
-            arguments,
-            program="scribblegen train-controlnet",
-            description="Trains a ControlNet on photographs with scribbles.",
-        )
-        if run_config.output_dir is None:
-            raise ValueError("`output_dir` must be given: the folder of the trained ControlNet.")
-    if _is_to_launch(run_config.num_processes):
-        _launch("scribblegen.trainers.controlnet", run_config.num_processes, arguments,
-                "Go on with --resume_from_checkpoint latest.")  # fmt: skip
-        return
-
-    from tqdm.contrib.logging import logging_redirect_tqdm
-
-    from scribblegen.builders.sources import open_source
-    from scribblegen.processes import process_state
-    from scribblegen.trainers.controlnet import ControlNetTrainer
-
-    _set_up_logging(process_state().is_main_process)
-    for ids in run_config.id_lists or [source_config.ids]:
-        folder = Path(run_config.output_dir)
-        if run_config.id_lists:
-            folder = folder / Path(ids).stem.replace(":", "-")
-        with _refusals("train-controlnet"):
-            source = open_source(replace(source_config, ids=ids))
-            assert source is not None  # the training split is always there
-            trainer = ControlNetTrainer(config, replace(run_config, output_dir=str(folder)), source)
-        with _refusals("train-controlnet", (ValueError, OSError, FloatingPointError)):
-            with logging_redirect_tqdm():
-                print(trainer.train())
-
-
-@contextmanager
-def _refusals(
-    command: str, kinds: tuple[type[Exception], ...] = (ValueError, OSError)
-) -> Iterator[None]:
-    """Ends the command with one message where its user can mend what is wrong."""
-    try:
-        yield
-    except kinds as error:
-        sys.exit(f"scribblegen {command}: {error}")
-
-
-def _is_to_launch(num_processes: int) -> bool:
-    from scribblegen.processes import is_launched
-
-    return num_processes > 1 and not is_launched()
-
-
-def _launch(module: str, num_processes: int, arguments: Sequence[str], advice: str) -> None:
-    """Runs `module` in several processes; if one of them fails, ends with `advice`."""
-    from scribblegen.processes import launch_command
-
-    if subprocess.run(launch_command(module, num_processes, arguments)).returncode:
-        sys.exit(f"scribblegen: a process ended early, see above. {advice}")
-
-
-def _set_up_logging(main_process: bool) -> None:
-    import diffusers
-    import transformers
-
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("scribblegen").setLevel(logging.INFO if main_process else logging.WARNING)
-    # They warn of image processors and casts that this package has no part in.
-    for library in (diffusers.utils.logging, transformers.utils.logging):
-        library.set_verbosity_error()
 
 
 def _print_summary(output_dir: str, progress: "Progress", distinct_cells: float) -> None:

@@ -4,10 +4,42 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scribblegen.classes import Classes
+from scribblegen.classes import IGNORE_INDEX, Classes
+from scribblegen.images import resize_label
 
 HINT_ENCODINGS = ("one_hot", "rgb_palette")
 NULL_CONDITIONS = ("text", "hint", "both")
+
+
+def fit_scribble(scribble: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A scribble at the network's size; thin strokes stay whole.
+
+    Where it shrinks, a pixel takes the class that most drawn pixels of its area have (the lowest
+    id among equals) and stays unlabelled where nobody drew. The nearest pixel alone would turn
+    strokes into dots, or lose them. Where it grows, the nearest pixel.
+
+    Args:
+        scribble: (H, W) uint8 class ids and `IGNORE_INDEX`.
+
+    Returns:
+        (height, width) uint8; no value appears that was not there.
+    """
+    rows, columns = scribble.shape
+    if (height, width) == (rows, columns):
+        return scribble
+    tall = resize_label(scribble, max(rows, height), max(columns, width))
+    if tall.shape == (height, width):
+        return tall
+    top = np.arange(height) * tall.shape[0] // height
+    left = np.arange(width) * tall.shape[1] // width
+    fitted = np.full((height, width), IGNORE_INDEX, np.uint8)
+    most = np.zeros((height, width), np.int64)
+    for label in np.unique(tall[tall != IGNORE_INDEX]):
+        drawn = (tall == label).astype(np.int64)
+        count = np.add.reduceat(np.add.reduceat(drawn, top, axis=0), left, axis=1)
+        fitted[count > most] = label
+        most = np.maximum(most, count)
+    return fitted
 
 
 def num_conditioning_channels(classes: Classes, hint_encoding: str) -> int:

@@ -11,7 +11,10 @@ class OutputConfig:
     """The networks, and how their images are stored."""
 
     pipeline: str | None = option(
-        None, "Folder or Hub id of a Stable Diffusion 1.x or 2.x pipeline in diffusers' layout."
+        None,
+        "Folder or Hub id of a Stable Diffusion 1.x or 2.x pipeline in diffusers' layout; or tiny "
+        "(ships with scribblegen, draws its scenes), or random. If unset tiny where the classes "
+        "are the scenes', else random.",
     )
     controlnet: str | None = option(
         None, "Folder or Hub id of the ControlNet; the pipeline's own if unset."

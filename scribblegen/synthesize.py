@@ -6,7 +6,7 @@ accelerate launch -m scribblegen.synthesize --config run.yaml --output_dir out/r
 import contextlib
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from scribblegen.shards import (
     write_manifest,
 )
 from scribblegen.sources import Source
+from scribblegen.tiny import RANDOM, TINY, default_pipeline, tiny_folder
 
 # Where things lie, not what they hold: their fingerprints are compared instead.
 _LOCATIONS = ("data_dir", "pipeline", "controlnet", "dataset_name")
@@ -76,11 +77,15 @@ def open_run(
     sources = {split: source for split, source in opened.items() if source is not None}
     train = sources[TWIN_SPLIT]
     if diffusion is None:
+        if output_config.pipeline is None:
+            default = default_pipeline(train.classes, method_config.hint_encoding)
+            output_config = replace(output_config, pipeline=default)
         diffusion = _open_diffusion(method_config, output_config, train.classes)
+    method = ScribbleGen(method_config, diffusion, train.classes)
     per_shard = output_config.sources_per_shard or default_sources_per_shard(len(train))
     return Run(
         sources=sources,
-        method=ScribbleGen(method_config, diffusion, train.classes),
+        method=method,
         output=output_config,
         folder=Path(output_dir),
         units=[
@@ -89,7 +94,7 @@ def open_run(
             for unit in plan_units(split, len(source), per_shard)
         ],
         options={
-            **to_dict(source_config, method_config, output_config),
+            **to_dict(source_config, method.config, output_config),
             "sources_per_shard": per_shard,
         },
     )
@@ -195,13 +200,13 @@ def _open_diffusion(
 ) -> Diffusion:
     device = process_state().device  # each process of a machine has its own
     dtype = DTYPES[method_config.dtype]
-    if output_config.pipeline is None:
+    if output_config.pipeline == RANDOM:
         from scribblegen.tiny.random_weights import random_diffusion
 
         channels = num_conditioning_channels(classes, method_config.hint_encoding)
         return random_diffusion(channels, device=device, dtype=dtype)
     return load_diffusion(
-        output_config.pipeline,
+        tiny_folder() if output_config.pipeline == TINY else str(output_config.pipeline),
         output_config.controlnet,
         revision=output_config.pipeline_revision,
         variant=output_config.pipeline_variant,

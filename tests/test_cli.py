@@ -16,9 +16,17 @@ from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.recipes import recipe_names
 from scribblegen.run_config import OutputConfig, RunConfig
 from scribblegen.tiny.random_weights import random_parts
-from scribblegen.trainers.controlnet_config import ControlNetConfig, TrainingRunConfig
+from scribblegen.trainers.autoencoder_config import AutoencoderConfig
+from scribblegen.trainers.controlnet_config import ControlNetConfig, ControlNetRunConfig
+from scribblegen.trainers.text_to_image_config import TextToImageConfig
+from scribblegen.trainers.training_config import TrainingRunConfig
 
 ROOT = Path(__file__).parents[1]
+TRAINING = {
+    "controlnet": (SourceConfig, ControlNetConfig, ControlNetRunConfig),
+    "autoencoder": (SourceConfig, AutoencoderConfig, TrainingRunConfig),
+    "base": (SourceConfig, TextToImageConfig, TrainingRunConfig),
+}
 GRID = ["--guidance_scales", "1", "2", "--encode_ratios", "0.5", "--num_inference_steps", "2",
         "--rows", "4"]  # fmt: skip
 
@@ -30,7 +38,7 @@ def build(*arguments):
 def test_build_ends_with_a_table_and_the_line_that_loads_it(tmp_path, capsys):
     build("--output_dir", tmp_path / "run")
     out = capsys.readouterr().out
-    assert "tiny one with random weights" in out
+    assert "the small one that ships with scribblegen" in out
     assert [line.split()[:3] for line in out.splitlines() if line.startswith("guidance")] == [
         ["guidance1-encode0.5", "3", "0"],
         ["guidance2-encode0.5", "3", "0"],
@@ -159,16 +167,17 @@ def test_bad_training_options_are_refused(tmp_path, arguments, message):
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_shipped_recipe_parses(name):
-    training = (SourceConfig, ControlNetConfig, TrainingRunConfig)
-    building = (SourceConfig, ScribbleGenConfig, OutputConfig, RunConfig)
-    types = training if name.endswith("controlnet") else building
+    types = next(
+        (types for ending, types in TRAINING.items() if name.endswith(ending)),
+        (SourceConfig, ScribbleGenConfig, OutputConfig, RunConfig),
+    )
     source, *_ = parse_configs(types, ["--config", name], program="p", description="d")
-    assert source.source == "pascal_scribble"
+    assert source.source == ("pascal_scribble" if name.startswith("paper") else "scenes")
 
 
 def test_an_unknown_command_names_the_known_ones():
     with pytest.raises(
-        SystemExit, match="no command 'biuld'. Known: build, preview, train-controlnet"
+        SystemExit, match="no command 'biuld'. Known: demo, build, preview, train-controlnet"
     ):
         main(["biuld"])
 

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from skimage.measure import label
 
 from scribblegen.classes import IGNORE_INDEX, Classes, load_classes
 from scribblegen.conditioning import (
@@ -11,6 +12,7 @@ from scribblegen.conditioning import (
     NULL_CONDITIONS,
     conditioning_image,
     drops,
+    fit_scribble,
     null_conditioning_image,
     num_conditioning_channels,
 )
@@ -130,3 +132,32 @@ def test_the_scribble_is_left_as_it_was(hint_encoding: str) -> None:
     scribble = scribble_of(VOC)
     conditioning_image(scribble, VOC, hint_encoding)[:] = 7
     assert np.array_equal(scribble, scribble_of(VOC))
+
+
+def test_a_thin_stroke_stays_whole_when_the_scribble_shrinks():
+    scribble = np.full((342, 456), 255, np.uint8)
+    for x in range(20, 440):
+        y = 40 + int(200 * x / 440)
+        scribble[y : y + 2, x] = 3
+    fitted = fit_scribble(scribble, 64, 64)
+    columns = np.flatnonzero((fitted == 3).any(axis=0))
+    assert np.array_equal(columns, np.arange(columns[0], columns[-1] + 1)), "no gap"
+    assert label(fitted == 3, connectivity=2).max() == 1
+    assert label(resize_label(scribble, 64, 64) == 3, connectivity=2).max() > 5, "nearest has dots"
+    assert set(np.unique(fitted)) == {3, 255}
+
+
+def test_the_class_drawn_most_wins_and_undrawn_areas_stay_unlabelled():
+    scribble = np.full((4, 8), 255, np.uint8)
+    scribble[0, :3], scribble[1, 0] = 1, 2
+    scribble[2:, 4:6] = [[5, 5], [4, 4]]
+    assert fit_scribble(scribble, 2, 2).tolist() == [[1, 255], [255, 4]]
+
+
+@pytest.mark.parametrize("size", [(48, 96), (24, 40), (96, 20), (7, 80)])
+def test_fitting_makes_no_class_up(size):
+    drawn = scribble_of(VOC)
+    fitted = fit_scribble(drawn, *size)
+    assert fitted.shape == size and fitted.dtype == np.uint8
+    assert set(np.unique(fitted)) <= set(np.unique(drawn))
+    assert np.array_equal(fit_scribble(drawn, *drawn.shape), drawn)

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from diffusers import ControlNetModel
+from huggingface_hub import RepoUrl
+from huggingface_hub.utils import filter_repo_objects
 from PIL import Image
 
 from scribblegen.builders.config import SourceConfig
@@ -21,9 +23,10 @@ from scribblegen.methods.scribblegen import ScribbleGen
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.tiny.random_weights import random_parts
 from scribblegen.trainers.controlnet import ControlNetTrainer
-from scribblegen.trainers.controlnet_config import ControlNetConfig, TrainingRunConfig
-from scribblegen.trainers.controlnet_data import Plan, draw_noise
+from scribblegen.trainers.controlnet_config import ControlNetConfig, ControlNetRunConfig
 from scribblegen.trainers.controlnet_step import FrozenBase
+from scribblegen.trainers.noise import draw_noise
+from scribblegen.trainers.plan import Plan
 
 ROOT = Path(__file__).parents[1]
 SOURCE = SourceConfig(ids="0:10", scene_size=64)
@@ -41,7 +44,7 @@ def base_parts(prediction_type="epsilon"):
 def train(folder, *, source=None, parts=None, run=None, **changes):
     trainer = ControlNetTrainer(
         replace(CONFIG, **changes),
-        TrainingRunConfig(output_dir=str(folder), **(run or {})),
+        ControlNetRunConfig(output_dir=str(folder), **(run or {})),
         source or open_source(SOURCE),
         base_parts=parts or base_parts(),
     )
@@ -130,7 +133,7 @@ def test_training_lowers_the_loss(tmp_path, caplog):
     trainer = ControlNetTrainer(
         ControlNetConfig(train_batch_size=8, max_train_steps=60, learning_rate=3e-3,
                          cache_latents=True),
-        TrainingRunConfig(output_dir=str(tmp_path)),
+        ControlNetRunConfig(output_dir=str(tmp_path)),
         open_source(SourceConfig(ids="0:8", scene_size=64)),
         base_parts=base_parts(),
     )  # fmt: skip
@@ -192,7 +195,7 @@ def test_a_loss_that_is_not_a_number_keeps_the_last_good_checkpoint(tmp_path, sp
     with pytest.raises(FloatingPointError, match="last good checkpoint is checkpoint-2"):
         trainer = ControlNetTrainer(
             CONFIG,
-            TrainingRunConfig(output_dir=str(tmp_path), checkpointing_steps=2),
+            ControlNetRunConfig(output_dir=str(tmp_path), checkpointing_steps=2),
             open_source(SOURCE),
             base_parts=base_parts(),
         )
@@ -201,7 +204,7 @@ def test_a_loss_that_is_not_a_number_keeps_the_last_good_checkpoint(tmp_path, sp
         def after_step(step, loss):
             spoil(step, loss)
             if step == 3:
-                trainer.trained[0].data.fill_(spoiled_with)
+                trainer.training.trained[0].data.fill_(spoiled_with)
 
         trainer._after_step = after_step
         trainer.train()
@@ -250,14 +253,14 @@ def test_classes_that_do_not_fit_the_controlnet_are_refused(tmp_path):
 
 def test_a_plan_covers_every_source_once_an_epoch_in_another_order():
     plan = Plan(10, 4, seed=0)
-    epochs = [[d.index for s in range(e * 3, e * 3 + 3) for d in plan.step(s)] for e in range(2)]
+    epochs = [[d.index for step in plan.steps(e * 3, e * 3 + 3) for d in step] for e in range(2)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(10))
     assert epochs[0] != epochs[1]
-    assert [len(plan.step(s)) for s in range(3)] == [4, 4, 2]
+    assert [len(step) for step in plan.steps(0, 3)] == [4, 4, 2]
 
 
 def test_dropout_happens_as_often_as_asked():
-    draws = [d for s in range(250) for d in Plan(1000, 4, seed=0).step(s)]
+    draws = [d for step in Plan(1000, 4, seed=0).steps(0, 250) for d in step]
     noise = draw_noise(draws, (1, 2, 2), seed=0, num_timesteps=1000, dropouts=(0.2, 0.1, 0.3))
     hint, text = noise.drop_hint, noise.drop_text
     for share, expected in (
@@ -265,3 +268,34 @@ def test_dropout_happens_as_often_as_asked():
     ):  # fmt: skip
         assert float(share.float().mean()) == pytest.approx(expected, abs=0.05)
     assert 450 < float(noise.timesteps.float().mean()) < 550
+
+
+def test_scale_lr_multiplies_by_the_samples_of_a_step(tmp_path):
+    scaled = train(tmp_path / "scaled", scale_lr=True, learning_rate=2.5e-4)
+    assert equal_weights(scaled, train(tmp_path / "plain", learning_rate=1e-3))
+
+
+def equal_weights(one, other):
+    return largest_difference(one, other) == 0
+
+
+def test_the_model_without_its_checkpoints_goes_to_the_hub(tmp_path, monkeypatch):
+    sent = {}
+
+    class Hub:
+        def create_repo(self, repo_id, **options):
+            sent.update(repo_id=repo_id, **options)
+            return RepoUrl(f"https://huggingface.co/{repo_id}")
+
+        def upload_folder(self, *, repo_id, folder_path, ignore_patterns, **options):
+            files = [str(p.relative_to(folder_path)) for p in sorted(folder_path.rglob("*"))]
+            sent["files"] = list(filter_repo_objects(files, ignore_patterns=ignore_patterns))
+            sent["to"] = repo_id
+
+    monkeypatch.setattr("scribblegen.model_publishing.HfApi", Hub)
+    train(tmp_path, run={"push_to_hub": True, "hub_model_id": "me/net", "checkpointing_steps": 2})
+    assert sent["repo_id"] == sent["to"] == "me/net"
+    assert sent["files"] == ["README.md", "config.json", "diffusion_pytorch_model.safetensors",
+                             "validation.png"]  # fmt: skip
+    with pytest.raises(ValueError, match="`hub_model_id` has no effect without `push_to_hub`"):
+        ControlNetRunConfig(hub_model_id="me/net")

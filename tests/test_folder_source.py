@@ -336,7 +336,7 @@ def test_an_id_that_is_listed_twice_is_refused(tmp_path: Path) -> None:
     ("option", "value"),
     [
         ("dataset_name", "some/thing"),
-        ("scene_size", 64),
+        ("scene_size", 96),
         ("dataset_revision", "main"),
         ("id_column", "id"),
     ],
@@ -363,7 +363,7 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         open_folder(tmp_path)
     with pytest.raises(FileNotFoundError, match="neither scribbles .* nor masks"):
         open_folder(make(tmp_path / "bare", scribbles="", masks=""))
-    with pytest.raises(ValueError, match="`scribbles` must be simulate or auto.*Got 'files'"):
+    with pytest.raises(ValueError, match="`scribbles` must be simulate, mask or auto.*Got 'files'"):
         open_folder(make(tmp_path / "masks", scribbles=""), scribbles="files")
 
 

@@ -149,7 +149,8 @@ def test_the_card_is_valid_and_names_what_a_reader_needs(repository):
     assert data["size_categories"] == ["n<1K"]
     assert [c["config_name"] for c in data["configs"] if c.get("default")] == ["real"]
     for needed in ("2311.17121", 'load_dataset("scenes-twins", "real")', "assets/grid.png",
-                   "random weights", "scene-000000", "| `guidance2-encode0.5` | 2 | 0.5 | 1 | 6 |",
+                   "small pipeline that ships", "scene-000000",
+                   "| `guidance2-encode0.5` | 2 | 0.5 | 1 | 6 |",
                    "scribblegen build --config run/config.yaml"):  # fmt: skip
         assert needed in card.content, needed
 

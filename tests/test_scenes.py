@@ -213,7 +213,7 @@ def test_the_fingerprint_of_a_scene_source_tells_range_seed_and_size_apart():
         fingerprint(0, 5),
         fingerprint(1, 5),
         fingerprint(0, 4, seed=1),
-        fingerprint(0, 4, size=64),
+        fingerprint(0, 4, size=96),
     ]
     assert len(set(prints)) == len(prints) and prints[0] == fingerprint(0, 4)
     assert f"scenes {SCENES_VERSION} " in SceneSource(scribble=first_column).content_keys()[0]

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers import ControlNetModel
 from torch import Tensor, nn
 
@@ -21,7 +20,9 @@ from scribblegen.diffusion import (
 )
 from scribblegen.geometry import network_size
 from scribblegen.trainers.controlnet_config import ControlNetConfig
-from scribblegen.trainers.controlnet_data import Draw, Example, draw_noise
+from scribblegen.trainers.controlnet_data import Example
+from scribblegen.trainers.noise import add_noise, draw_noise
+from scribblegen.trainers.plan import Draw
 
 _EMBEDDING_CHANNELS = (16, 32, 96, 256)  # the ControlNet's own, for a VAE of factor 8
 
@@ -83,7 +84,6 @@ class FrozenBase:
         )
         self.tokenizer = parts["tokenizer"]
         self.prediction: Prediction = read_prediction(parts["scheduler_config"])
-        self.alphas_cumprod = self.prediction.alphas_cumprod.to(device)
         self._prompts: dict[str, Tensor] = {}
 
     def resolution(self, asked: int | None) -> int:
@@ -141,7 +141,7 @@ def batch_loss(
     config: ControlNetConfig,
     latents: Tensor | None = None,
 ) -> Tensor:
-    """Mean squared error of the prediction, summed over the samples of a batch.
+    """Squared error of the prediction, summed over the samples of a batch.
 
     Args:
         trainable: a `TrainableControlNet`, wrapped or not.
@@ -157,18 +157,22 @@ def batch_loss(
     draws = [draw for draw, _ in batch]
     if latents is None:
         latents = base.encode(torch.stack([example.image for _, example in batch]))
-    mean, std = latents.to(base.device)
+    latents = latents.to(base.device)
     noise = draw_noise(
         draws,
-        (mean.shape[1], mean.shape[2], mean.shape[3]),
+        (latents.shape[2], latents.shape[3], latents.shape[4]),
         seed=config.seed,
-        num_timesteps=len(base.alphas_cumprod),
+        num_timesteps=len(base.prediction.alphas_cumprod),
         dropouts=(config.hint_dropout, config.text_dropout, config.both_dropout),
     )
-    timesteps, eps = noise.timesteps.to(base.device), noise.noise.to(base.device)
-    clean = base.vae.config.scaling_factor * (mean + std * noise.posterior.to(base.device))
-    alpha = base.alphas_cumprod[timesteps][:, None, None, None]
-    noisy = (alpha**0.5 * clean + (1 - alpha) ** 0.5 * eps).to(base.dtype)
+    noised = add_noise(
+        latents,
+        noise,
+        base.prediction,
+        scaling_factor=base.vae.config.scaling_factor,
+        snr_gamma=config.snr_gamma,
+    )
+    noisy, timesteps = noised.noisy.to(base.dtype), noised.timesteps
     prompts = torch.stack(
         [
             base.embed("" if dropped else example.prompt)
@@ -192,11 +196,8 @@ def batch_loss(
         down_block_additional_residuals=[residual.to(base.dtype) for residual in down],
         mid_block_additional_residual=mid.to(base.dtype),
         return_dict=False,
-    )[0].float()
-    target = eps
-    if base.prediction.kind == "v_prediction":
-        target = alpha**0.5 * eps - (1 - alpha) ** 0.5 * clean
-    return F.mse_loss(predicted, target, reduction="none").mean(dim=(1, 2, 3)).sum()
+    )[0]
+    return noised.loss(predicted)
 
 
 def training_record(

@@ -7,8 +7,9 @@ import torch
 from diffusers import ControlNetModel
 
 from scribblegen.cards.gallery import GalleryRow, draw_scribble, render_gallery
+from scribblegen.conditioning import fit_scribble
 from scribblegen.diffusion import Diffusion
-from scribblegen.images import resize_image, resize_label, tensor_to_image
+from scribblegen.images import resize_image, tensor_to_image
 from scribblegen.methods.scribblegen import ScribbleGen, TwinKey
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.records import Sample
@@ -63,7 +64,7 @@ def validation_picture(
     rows = []
     for position, sample in enumerate(samples):
         image = resize_image(sample.image, resolution, resolution)
-        scribble = resize_label(sample.scribble, resolution, resolution)
+        scribble = fit_scribble(sample.scribble, resolution, resolution)
         drawn = draw_scribble(image, scribble, source.classes)
         shown = [twins[position, ratio] for ratio in _ENCODE_RATIOS]
         rows.append(GalleryRow((image, drawn, *shown)))

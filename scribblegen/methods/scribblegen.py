@@ -6,7 +6,7 @@ class names, so the scribble stays a true label of the twin.
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -14,6 +14,7 @@ from scribblegen.classes import Classes, present_classes
 from scribblegen.conditioning import (
     conditioning_image,
     drops,
+    fit_scribble,
     null_conditioning_image,
     num_conditioning_channels,
 )
@@ -22,9 +23,9 @@ from scribblegen.diffusion import Diffusion
 from scribblegen.encode_ratio import TimestepGrid
 from scribblegen.engine import Conditions, DenoiserPool, Job, Twin
 from scribblegen.geometry import network_size
-from scribblegen.images import image_to_tensor, resize_image, resize_label
+from scribblegen.images import image_to_tensor, resize_image
 from scribblegen.methods.scribblegen_config import Cell, ScribbleGenConfig
-from scribblegen.prompts import sample_prompt
+from scribblegen.prompts import PROMPT_STEM, sample_prompt
 from scribblegen.records import Sample
 from scribblegen.seeds import derive_seed
 
@@ -54,11 +55,18 @@ class ScribbleGen:
     """
 
     def __init__(self, config: ScribbleGenConfig, diffusion: Diffusion, classes: Classes) -> None:
-        self.config = config
+        record = diffusion.record
+        self.null_condition = choose_null_condition(record, config.null_condition)
+        # What was left to the ControlNet is settled here, and so told in the provenance.
+        self.config = replace(
+            config,
+            null_condition=self.null_condition,
+            prompt_mode=config.prompt_mode or record.prompt_mode or "classes",
+            prompt_stem=config.prompt_stem or record.prompt_stem or PROMPT_STEM,
+        )
         self.diffusion = diffusion
         self.classes = classes
         self.cells = config.cells(diffusion.prediction.schedule)
-        self.null_condition = choose_null_condition(diffusion.record, config.null_condition)
         self.resolution = config.resolution or diffusion.default_resolution
         self.pools: dict[tuple[int, int], DenoiserPool] = {}
         self._prompts: dict[str, torch.Tensor] = {}
@@ -76,8 +84,9 @@ class ScribbleGen:
     def prompt(self, sample: Sample) -> str:
         """The prompt that the twins of `sample` are generated with."""
         names = [self.classes.names[i] for i in present_classes(sample.scribble)]
-        config = self.config
-        return sample_prompt(names, sample.prompt, config.prompt_mode, config.prompt_stem)
+        mode, stem = self.config.prompt_mode, self.config.prompt_stem
+        assert mode is not None and stem is not None
+        return sample_prompt(names, sample.prompt, mode, stem)
 
     def cells_of(self, twin: Twin) -> list[Cell]:
         """The grid cells that a twin belongs to; more than one where they agree on every step."""
@@ -138,7 +147,7 @@ class ScribbleGen:
         image = image_to_tensor(resize_image(sample.image, *size))
         mean, std = diffusion.encode(image[None])
         hint = conditioning_image(
-            resize_label(sample.scribble, *size), self.classes, self.config.hint_encoding
+            fit_scribble(sample.scribble, *size), self.classes, self.config.hint_encoding
         )
         embedded = diffusion.embed_hint(torch.from_numpy(hint)[None])[0]
         prompt = self._embed_prompt(self.prompt(sample))

@@ -6,7 +6,7 @@ from scribblegen.conditioning import HINT_ENCODINGS, NULL_CONDITIONS
 from scribblegen.configs import option
 from scribblegen.encode_ratio import ENCODE_RATIO_MODES, NoiseSchedule, TimestepGrid, timestep_grid
 from scribblegen.geometry import GEOMETRIES, OUTPUT_SIZES
-from scribblegen.prompts import PROMPT_MODES, PROMPT_STEM
+from scribblegen.prompts import PROMPT_MODES
 
 DTYPE_NAMES = ("float32", "bfloat16", "float16")
 
@@ -38,10 +38,14 @@ class ScribbleGenConfig:
         "What the unconditional branch drops: text, hint or both; the ControlNet's own if unset.",
     )
     hint_encoding: str = option("one_hot", "one_hot (a plane per class) or rgb_palette.")
-    prompt_mode: str = option(
-        "classes", "classes (stem and class names), stem, or caption (the source's own)."
+    prompt_mode: str | None = option(
+        None,
+        "classes (stem and class names), stem, or caption (the source's own); as the ControlNet "
+        "was trained if unset, else classes.",
     )
-    prompt_stem: str = option(PROMPT_STEM, "First words of the prompt.")
+    prompt_stem: str | None = option(
+        None, "First words of the prompt; the ControlNet's own if unset, else the paper's."
+    )
     controlnet_conditioning_scale: float = option(1.0, "Factor on the ControlNet's residuals.")
     resolution: int | None = option(None, "Side of the network's square; the pipeline's if unset.")
     geometry: str = option(
@@ -61,7 +65,7 @@ class ScribbleGenConfig:
         for name, known in (
             ("encode_ratio_mode", ENCODE_RATIO_MODES),
             ("hint_encoding", HINT_ENCODINGS),
-            ("prompt_mode", PROMPT_MODES),
+            ("prompt_mode", (None, *PROMPT_MODES)),
             ("geometry", GEOMETRIES),
             ("output_size", OUTPUT_SIZES),
             ("dtype", DTYPE_NAMES),

@@ -1,5 +1,6 @@
-"""What a ControlNet checkpoint holds, and whether a run may go on from it."""
+"""What a checkpoint holds, and whether a run may go on from it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,29 +8,29 @@ from typing import Any
 import torch
 
 from scribblegen.configs import differences, to_dict
-from scribblegen.controlnet_record import ControlNetRecord, read_record, write_record
-from scribblegen.pretrained import load_controlnet
 from scribblegen.trainers.checkpoints import (
     begin_checkpoint,
     find_checkpoint,
     finish_checkpoint,
     read_state,
 )
-from scribblegen.trainers.controlnet_config import ControlNetConfig
-from scribblegen.trainers.controlnet_step import TrainableControlNet
+from scribblegen.trainers.training_config import TrainingConfig
 
 # What may differ between a run and its continuation: it changes no draw.
 _FREE_OPTIONS = ("train_batch_size", "gradient_accumulation_steps", "gradient_checkpointing",
-                 "cache_latents", "pretrained_model_name_or_path",
-                 "controlnet_model_name_or_path")  # fmt: skip
+                 "cache_latents")  # fmt: skip
 _LENGTH_OPTIONS = ("max_train_steps", "num_train_epochs")
 
 
 def training_identity(
-    config: ControlNetConfig, step_size: int, source_fingerprint: str
+    config: TrainingConfig, step_size: int, source_fingerprint: str
 ) -> dict[str, Any]:
     """What a checkpoint and the run that goes on from it must agree on."""
-    options = {k: v for k, v in to_dict(config).items() if k not in _FREE_OPTIONS}
+    options = {
+        k: v
+        for k, v in to_dict(config).items()
+        if k not in _FREE_OPTIONS and not k.endswith("name_or_path")
+    }
     if config.lr_scheduler.startswith("constant"):  # then a longer run is the same run
         options = {k: v for k, v in options.items() if k not in _LENGTH_OPTIONS}
     return {**options, "samples in a step": step_size, "source files": source_fingerprint}
@@ -40,25 +41,20 @@ class TrainingState:
     """All that changes in training.
 
     Args:
-        trainable: the weights.
+        save_weights, load_weights: of what is trained, into and from a checkpoint folder.
         parts: optimiser, schedule, and EMA and gradient scaler where there are any, by name.
     """
 
-    trainable: TrainableControlNet
+    save_weights: Callable[[Path], None]
+    load_weights: Callable[[Path], None]
     parts: dict[str, Any]
 
     def save(
-        self,
-        output_dir: Path,
-        step: int,
-        identity: dict[str, Any],
-        record: ControlNetRecord,
-        total_limit: int | None,
+        self, output_dir: Path, step: int, identity: dict[str, Any], total_limit: int | None
     ) -> None:
         """Writes `checkpoint-<step>`: whole, or not at all."""
         partial = begin_checkpoint(output_dir, step)
-        write_record(self.trainable.controlnet, record)
-        self.trainable.controlnet.save_pretrained(partial / "controlnet")
+        self.save_weights(partial)
         for name, part in self.parts.items():
             torch.save(part.state_dict(), partial / f"{name}.bin")
         finish_checkpoint(partial, step, {"identity": identity}, total_limit)
@@ -80,11 +76,7 @@ class TrainingState:
                 f"`resume_from_checkpoint` {found.name} belongs to another run: "
                 f"{'; '.join(changed)}. Use another `output_dir`."
             )
-        controlnet = load_controlnet(str(found / "controlnet"))
-        self.trainable.controlnet.load_state_dict(controlnet.state_dict())
-        null_hint = read_record(controlnet).null_hint
-        if null_hint is not None:
-            self.trainable.null_hint.data.copy_(torch.tensor(null_hint))
+        self.load_weights(found)
         for name, part in self.parts.items():
             # Written by this program, yet read as data alone.
             path = found / f"{name}.bin"

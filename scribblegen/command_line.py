@@ -1,0 +1,43 @@
+"""What every command does alike: end with one message, launch processes, set up the log."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+
+@contextmanager
+def refusals(
+    command: str, kinds: tuple[type[Exception], ...] = (ValueError, OSError)
+) -> Iterator[None]:
+    """Ends the command with one message where its user can mend what is wrong."""
+    try:
+        yield
+    except kinds as error:
+        sys.exit(f"scribblegen {command}: {error}")
+
+
+def is_to_launch(num_processes: int) -> bool:
+    from scribblegen.processes import is_launched
+
+    return num_processes > 1 and not is_launched()
+
+
+def launch(module: str, num_processes: int, arguments: Sequence[str], advice: str) -> None:
+    """Runs `module` in several processes; if one of them fails, ends with `advice`."""
+    from scribblegen.processes import launch_command
+
+    if subprocess.run(launch_command(module, num_processes, arguments)).returncode:
+        sys.exit(f"scribblegen: a process ended early, see above. {advice}")
+
+
+def set_up_logging(main_process: bool) -> None:
+    import diffusers
+    import transformers
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("scribblegen").setLevel(logging.INFO if main_process else logging.WARNING)
+    # They warn of image processors and casts that this package has no part in.
+    for library in (diffusers.utils.logging, transformers.utils.logging):
+        library.set_verbosity_error()

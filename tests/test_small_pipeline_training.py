@@ -1,0 +1,194 @@
+"""The autoencoder and the text-to-image base that a small pipeline is made of."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from huggingface_hub import ModelCard
+from safetensors.torch import load_file
+
+from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.sources import open_source
+from scribblegen.diffusion import Prediction, read_prediction
+from scribblegen.pretrained import load_base, load_diffusion
+from scribblegen.tiny.pack import pack
+from scribblegen.trainers.autoencoder import AutoencoderTrainer, new_autoencoder, whiten_latents
+from scribblegen.trainers.autoencoder_config import AutoencoderConfig
+from scribblegen.trainers.captions import word_tokenizer
+from scribblegen.trainers.controlnet import ControlNetTrainer
+from scribblegen.trainers.controlnet_config import ControlNetConfig, ControlNetRunConfig
+from scribblegen.trainers.noise import Noise, add_noise
+from scribblegen.trainers.photographs import Photographs
+from scribblegen.trainers.text_to_image import TextToImageTrainer
+from scribblegen.trainers.text_to_image_config import TextToImageConfig
+from scribblegen.trainers.text_to_image_model import scheduler_config
+from scribblegen.trainers.training_config import TrainingRunConfig
+
+SOURCE = SourceConfig(ids="0:12", scene_size=64, scribbles="mask")
+AUTOENCODER = AutoencoderConfig(
+    block_out_channels=[8, 8, 16], norm_num_groups=4, max_train_steps=6, learning_rate=2e-3
+)
+BASE = TextToImageConfig(
+    block_out_channels=[16, 16], norm_num_groups=8, attention_heads=2, text_width=16,
+    text_layers=1, max_train_steps=5, learning_rate=1e-3, class_prompts=0.5, prompt_stem="a photo",
+    random_flip=True,
+)  # fmt: skip
+
+
+def train_autoencoder(folder, run=None, **changes):
+    trainer = AutoencoderTrainer(
+        replace(AUTOENCODER, **changes),
+        TrainingRunConfig(output_dir=str(folder), **(run or {})),
+        open_source(SOURCE),
+        open_source(replace(SOURCE, ids="20:24")),
+    )
+    return trainer.train()
+
+
+def train_base(folder, vae, run=None, **changes):
+    config = replace(BASE, vae_model_name_or_path=str(vae), **changes)
+    run_config = TrainingRunConfig(output_dir=str(folder), **(run or {}))
+    return TextToImageTrainer(config, run_config, open_source(SOURCE)).train()
+
+
+@pytest.fixture(scope="module")
+def autoencoder(tmp_path_factory):
+    return train_autoencoder(tmp_path_factory.mktemp("vae"))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory, autoencoder):
+    return train_base(tmp_path_factory.mktemp("base"), autoencoder)
+
+
+def weights(path):
+    return load_file(path / "diffusion_pytorch_model.safetensors")
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_the_autoencoder_learns(tmp_path, autoencoder):
+    better = train_autoencoder(tmp_path, max_train_steps=120)
+    psnr = [json.loads((f / "metrics.json").read_text())["validation_psnr"]
+            for f in (autoencoder, better)]  # fmt: skip
+    assert psnr[1] > psnr[0] + 2
+
+
+def test_a_resumed_autoencoder_equals_an_uninterrupted_one(tmp_path, autoencoder):
+    every = {"checkpointing_steps": 3}
+    train_autoencoder(tmp_path, run=every)
+    again = train_autoencoder(tmp_path, run={**every, "resume_from_checkpoint": "checkpoint-3"})
+    assert equal(weights(again), weights(autoencoder))
+
+
+def test_white_latents_decode_to_the_same_images():
+    vae = new_autoencoder(AUTOENCODER).eval()
+    images = Photographs(open_source(SOURCE), 64).batch(list(range(12)))
+    with torch.no_grad():
+        before, std = vae(images).sample, vae.encode(images).latent_dist.std
+        raw = vae.encode(images).latent_dist.mean.std(dim=(0, 2, 3))
+        whiten_latents(vae, images)
+        posterior = vae.encode(images).latent_dist
+        after = vae(images).sample
+    assert torch.allclose(after, before, atol=1e-5)
+    assert torch.allclose(posterior.mean.mean(dim=(0, 2, 3)), torch.zeros(4), atol=1e-4)
+    assert torch.allclose(posterior.mean.std(dim=(0, 2, 3)), torch.ones(4), atol=1e-4)
+    # The sampling noise keeps its share of each channel.
+    assert torch.allclose(posterior.std, std / raw[:, None, None], rtol=1e-3)
+
+
+def test_the_stock_pipeline_loads_the_base_and_draws(base):
+    pipeline = StableDiffusionPipeline.from_pretrained(base)
+    card = ModelCard.load(base / "README.md")
+    assert card.data.library_name == "diffusers" and "`text_layers` | 1 |" in card.content
+    assert str(base.parent) not in card.content
+    images = pipeline(
+        "a photo of a red ball", num_inference_steps=2, output_type="np", guidance_scale=2.0
+    ).images
+    assert images.shape == (1, 64, 64, 3) and np.isfinite(images).all()
+
+
+def test_a_resumed_base_equals_an_uninterrupted_one(tmp_path, autoencoder, base):
+    every = {"checkpointing_steps": 2}
+    train_base(tmp_path, autoencoder, run=every)
+    again = train_base(
+        tmp_path, autoencoder, run={**every, "resume_from_checkpoint": "checkpoint-2"}
+    )
+    assert equal(weights(again / "unet"), weights(base / "unet"))
+    assert equal(
+        load_file(again / "text_encoder/model.safetensors"),
+        load_file(base / "text_encoder/model.safetensors"),
+    )
+
+
+def test_accumulation_equals_the_large_batch(tmp_path, autoencoder, base):
+    halves = train_base(tmp_path, autoencoder, train_batch_size=2, gradient_accumulation_steps=2)
+    one, other = weights(halves / "unet"), weights(base / "unet")
+    assert max(float((one[k] - other[k]).abs().max()) for k in one) < 2e-4
+
+
+def test_the_whole_pipeline_packs_and_loads(tmp_path, base):
+    parts = load_base(base)
+    trainer = ControlNetTrainer(
+        ControlNetConfig(max_train_steps=2, prompt_stem="a photo", both_dropout=0.1),
+        ControlNetRunConfig(output_dir=str(tmp_path / "controlnet"), num_validation_images=1),
+        open_source(replace(SOURCE, scribbles="auto")),
+        base_parts=parts,
+    )
+    size = pack(base, trainer.train(), tmp_path / "packed")
+    assert size == sum(p.stat().st_size for p in (tmp_path / "packed").rglob("*") if p.is_file())
+    stored = weights(tmp_path / "packed/unet")
+    assert {value.dtype for value in stored.values()} == {torch.float16}
+    diffusion = load_diffusion(tmp_path / "packed")
+    assert diffusion.unet.dtype == torch.float32
+    assert diffusion.record.prompt_stem == "a photo"
+    assert diffusion.record.null_conditions == ("hint", "both")
+    text = "".join(p.read_text() for p in (tmp_path / "packed").rglob("*.json"))
+    assert str(tmp_path) not in text
+    with pytest.raises(FileExistsError, match="must be empty"):
+        pack(base, tmp_path / "controlnet", tmp_path / "packed")
+
+
+def test_a_caption_without_text_or_too_long_is_refused(tmp_path, autoencoder):
+    with pytest.raises(ValueError, match="`text_length` must be at least .*Got 8"):
+        train_base(tmp_path, autoencoder, text_length=8)
+
+
+def test_words_are_single_tokens_and_unknown_ones_are_spelled(tmp_path):
+    tokenizer = word_tokenizer(["a photo of sky, ball", "a red balloon"], 12)
+    tokenizer.save_pretrained(tmp_path)
+    again = type(tokenizer).from_pretrained(tmp_path)
+    for t in (tokenizer, again):
+        tokens = t.convert_ids_to_tokens(t("A photo of balloon, ball").input_ids)
+        assert tokens[1:-1] == ["a</w>", "photo", "of", "balloon", ",</w>", "ball"]
+        assert len(t("xyz").input_ids) == 5
+
+
+def test_min_snr_weights_are_those_of_the_clean_latents_error():
+    prediction = read_prediction(scheduler_config("v_prediction"))
+    assert prediction.alphas_cumprod[-1] == pytest.approx(0, abs=1e-8), "the last is pure noise"
+    timesteps = torch.tensor([0, 200, 999])
+    weights = noised(prediction, timesteps, 5.0).weights
+    alpha = prediction.alphas_cumprod[timesteps]
+    clean_weight = weights * (1 / (1 - alpha))  # v's error is the clean one's times SNR + 1
+    assert torch.allclose(clean_weight, torch.clamp(1 / (1 - alpha), max=5.0))
+    assert torch.equal(noised(prediction, timesteps, None).weights, torch.ones(3))
+
+
+def noised(prediction: Prediction, timesteps, snr_gamma):
+    shape = (len(timesteps), 4, 8, 8)
+    random = torch.Generator().manual_seed(0)
+    noise = Noise(
+        posterior=torch.randn(shape, generator=random),
+        noise=torch.randn(shape, generator=random),
+        timesteps=timesteps,
+        drop_hint=torch.zeros(len(timesteps), dtype=torch.bool),
+        drop_text=torch.zeros(len(timesteps), dtype=torch.bool),
+    )
+    latents = torch.randn(2, *shape, generator=random)
+    return add_noise(latents, noise, prediction, scaling_factor=1.0, snr_gamma=snr_gamma)
