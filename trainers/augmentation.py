@@ -1,0 +1,97 @@
+"""Random views of an image and its label, always of both alike. Label ids are never blended."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from scribblegen.classes import IGNORE_INDEX
+
+# What a crop shows beyond the image: the usual mean colour, which is zero to the network.
+_PADDING = (124, 116, 104)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """What may happen to a training image.
+
+    Args:
+        crop_size: side of the square that comes out.
+        scale: range of the random scale, of the shorter side against `crop_size`; (1, 1) fits the
+            shorter side to the crop.
+        flip: probability to mirror.
+        blur: probability of a Gaussian blur.
+        jitter: largest relative change of brightness, contrast and saturation.
+    """
+
+    crop_size: int
+    scale: tuple[float, float] = (0.5, 2.0)
+    flip: float = 0.5
+    blur: float = 0.0
+    jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.crop_size < 1:
+            raise ValueError(f"`crop_size` must be at least 1. Got {self.crop_size}.")
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"`scale` must be two positive numbers in order. Got {self.scale}.")
+
+    def __call__(
+        self, image: np.ndarray, label: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """One random view.
+
+        Args:
+            image: (H, W, 3) uint8.
+            label: (H, W) uint8.
+
+        Returns:
+            Image (crop_size, crop_size, 3) uint8; label (crop_size, crop_size) uint8,
+            `IGNORE_INDEX` where the view leaves the image; and (crop_size, crop_size) bool, False
+            there.
+        """
+        height, width = label.shape
+        low, high = np.log(self.scale)
+        shorter = self.crop_size * float(np.exp(rng.uniform(low, high)))
+        factor = shorter / min(height, width)
+        size = (max(1, round(width * factor)), max(1, round(height * factor)))
+        left, top = (_offset(side, self.crop_size, rng) for side in size)
+        # Only what the crop shows is resized: from this box of the source.
+        box = (
+            left / size[0] * width,
+            top / size[1] * height,
+            min(left + self.crop_size, size[0]) / size[0] * width,
+            min(top + self.crop_size, size[1]) / size[1] * height,
+        )
+        shown = (min(self.crop_size, size[0]), min(self.crop_size, size[1]))
+        picture = Image.fromarray(image).resize(shown, Image.Resampling.BILINEAR, box=box)
+        classes = Image.fromarray(label).resize(shown, Image.Resampling.NEAREST, box=box)
+        if rng.random() < self.blur:
+            picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.1, 1.0)))
+        pixels = np.asarray(picture)
+        if self.jitter:
+            pixels = _jittered(pixels, self.jitter, rng)
+        view = np.empty((self.crop_size, self.crop_size, 3), np.uint8)
+        view[:] = _PADDING
+        view[: shown[1], : shown[0]] = pixels
+        labels = np.full((self.crop_size, self.crop_size), IGNORE_INDEX, np.uint8)
+        labels[: shown[1], : shown[0]] = np.asarray(classes)
+        inside = np.zeros(labels.shape, bool)
+        inside[: shown[1], : shown[0]] = True
+        if rng.random() < self.flip:
+            view, labels, inside = view[:, ::-1], labels[:, ::-1], inside[:, ::-1]
+        return np.ascontiguousarray(view), np.ascontiguousarray(labels), inside.copy()
+
+
+def _offset(side: int, crop: int, rng: np.random.Generator) -> int:
+    return int(rng.integers(side - crop + 1)) if side > crop else 0
+
+
+def _jittered(image: np.ndarray, most: float, rng: np.random.Generator) -> np.ndarray:
+    """Brightness, contrast and saturation, each times 1 +- `most`."""
+    brightness, contrast, saturation = rng.uniform(1 - most, 1 + most, 3)
+    values = image.astype(np.float32) * brightness
+    grey = values.mean(axis=2, keepdims=True)
+    values = grey + saturation * (values - grey)
+    mean = grey.mean()
+    return np.clip(mean + contrast * (values - mean) + 0.5, 0, 255).astype(np.uint8)
