@@ -19,6 +19,7 @@ def refusals(
 
 
 def is_to_launch(num_processes: int) -> bool:
+    """Whether the processes asked for are still to be started: this is none of them."""
     from scribblegen.processes import is_launched
 
     return num_processes > 1 and not is_launched()
@@ -33,6 +34,7 @@ def launch(module: str, num_processes: int, arguments: Sequence[str], advice: st
 
 
 def set_up_logging(main_process: bool) -> None:
+    """The main process tells what it does; libraries and the other processes keep quiet."""
     import diffusers
     import transformers
 

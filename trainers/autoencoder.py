@@ -17,11 +17,10 @@ from scribblegen.cards.render_small_model import AUTOENCODER
 from scribblegen.sources import Source
 from scribblegen.trainers.autoencoder_config import AutoencoderConfig
 from scribblegen.trainers.photographs import Photographs
-from scribblegen.trainers.plan import Calls, Draw, Plan
+from scribblegen.trainers.plan import Draw
 from scribblegen.trainers.small_model import write_figures
-from scribblegen.trainers.training import Training, open_accelerator, step_size
+from scribblegen.trainers.training import Training, open_accelerator
 from scribblegen.trainers.training_config import TrainingRunConfig
-from scribblegen.trainers.training_state import training_identity
 
 _MEASURED = 1024  # photographs that latent statistics and reconstruction are measured on
 
@@ -48,24 +47,14 @@ class AutoencoderTrainer:
         self.output_dir = Path(str(run_config.output_dir))
         self.photographs = Photographs(source, config.resolution)
         self.module = Autoencoding(new_autoencoder(config), config)
-        size = step_size(config, self.accelerator)
-        self.plan = Plan(len(source), size, config.seed)
-        calls = Calls(
-            self.plan,
-            self._load,
-            batch_size=config.train_batch_size,
-            rank=self.accelerator.process_index,
-            world=self.accelerator.num_processes,
-        )
         self.training = Training(
             self.accelerator,
             config,
             run_config,
             self.module,
-            calls,
+            source,
+            self._load,
             lambda module, batch: module(*batch),
-            total_steps=config.total_steps(self.plan.steps_per_epoch),
-            identity=training_identity(config, size, source.fingerprint()),
             save_weights=self.module.vae.save_pretrained,
             load_weights=self._load_weights,
         )

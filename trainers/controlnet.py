@@ -27,9 +27,7 @@ from scribblegen.trainers.controlnet_step import (
     new_controlnet,
     training_record,
 )
-from scribblegen.trainers.plan import Calls, Plan
-from scribblegen.trainers.training import Training, open_accelerator, step_size
-from scribblegen.trainers.training_state import training_identity
+from scribblegen.trainers.training import Training, open_accelerator
 from scribblegen.trainers.validation import validation_picture
 
 _DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -80,23 +78,14 @@ class ControlNetTrainer:
             cache_latents=config.cache_latents,
             num_workers=run_config.dataloader_num_workers,
         )
-        self.plan = Plan(len(source), step_size(config, self.accelerator), config.seed)
-        calls = Calls(
-            self.plan,
-            loader.load,
-            batch_size=config.train_batch_size,
-            rank=self.accelerator.process_index,
-            world=self.accelerator.num_processes,
-        )
         self.training = Training(
             self.accelerator,
             config,
             run_config,
             self.trainable,
-            calls,
+            source,
+            loader.load,
             self._loss,
-            total_steps=config.total_steps(self.plan.steps_per_epoch),
-            identity=training_identity(config, self.plan.step_size, source.fingerprint()),
             save_weights=self._save_weights,
             load_weights=self._load_weights,
         )
@@ -166,7 +155,7 @@ class ControlNetTrainer:
             base=options["pretrained_model_name_or_path"] or "PIPELINE",
             channels=self.controlnet.config.conditioning_channels,
             steps=self.training.total_steps,
-            step_size=self.plan.step_size,
+            step_size=self.training.step_size,
             version=__version__,
         )
 

@@ -1,6 +1,5 @@
 """Real and synthetic subsets as one table of rows, and what an epoch draws from it."""
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset, Image, load_dataset
-from PIL import Image as PILImage
 from torch import Tensor
 
 from scribblegen.classes import Classes
+from scribblegen.images import decode_image, decode_label
 from scribblegen.seeds import numpy_generator
 from scribblegen.trainers.augmentation import Augmentation
 from scribblegen.trainers.schemes import Scheme, TwinSet
@@ -112,7 +111,8 @@ class SegmentationRows:
             row -= len(self.tables[number])
             number += 1
         record, column = self.tables[number][row], self.label_columns[number]
-        image, label = (_decoded(record[name]["bytes"]) for name in ("image", column))
+        image, _ = decode_image(record["image"]["bytes"])
+        label = decode_label(record[column]["bytes"])
         stray = self.classes.stray_ids(label)
         if stray:
             raise ValueError(
@@ -120,40 +120,6 @@ class SegmentationRows:
                 f"{len(self.classes)} classes."
             )
         return image, label
-
-
-def split_off(
-    rows: SegmentationRows, share: float, seed: int
-) -> tuple[SegmentationRows, SegmentationRows]:
-    """Real rows to train on with their twins, and a share of them to choose checkpoints by.
-
-    Raises:
-        ValueError: the share leaves one of them empty.
-    """
-    count = round(share * rows.num_real)
-    if not 0 < count < rows.num_real:
-        raise ValueError(
-            f"`selection_share` must leave photographs on both sides. {share} of {rows.num_real} "
-            f"is {count}."
-        )
-    order = numpy_generator(seed, "selection").permutation(rows.num_real)
-    apart, kept = (sorted(int(i) for i in part) for part in (order[:count], order[count:]))
-    # Twins keep their order, behind fewer real rows.
-    twin_sets = tuple(
-        TwinSet(s.name, s.encode_ratio, tuple(tuple(r - count for r in s.rows[i]) for i in kept))
-        for s in rows.twin_sets
-    )
-    real, *twins = rows.tables
-    column = rows.label_columns[:1]
-    return (
-        SegmentationRows(rows.classes, (real.select(kept), *twins), rows.label_columns, twin_sets),
-        SegmentationRows(rows.classes, (real.select(apart),), column, ()),
-    )
-
-
-def _decoded(data: bytes) -> np.ndarray:
-    picture = PILImage.open(io.BytesIO(data))
-    return np.asarray(picture if picture.mode in ("L", "P") else picture.convert("RGB"))
 
 
 def open_rows(

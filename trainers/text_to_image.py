@@ -26,13 +26,12 @@ from scribblegen.sources import Source
 from scribblegen.trainers.attention import use_fast_attention
 from scribblegen.trainers.latent_cache import LatentCache
 from scribblegen.trainers.noise import Noise, add_noise, draw_noise
-from scribblegen.trainers.plan import Calls, Draw, Plan
+from scribblegen.trainers.plan import Draw
 from scribblegen.trainers.small_model import write_figures
 from scribblegen.trainers.text_to_image_config import TextToImageConfig
 from scribblegen.trainers.text_to_image_model import TextToImage, scheduler_config
-from scribblegen.trainers.training import Training, open_accelerator, step_size
+from scribblegen.trainers.training import Training, open_accelerator
 from scribblegen.trainers.training_config import TrainingRunConfig
-from scribblegen.trainers.training_state import training_identity
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,24 +78,14 @@ class TextToImageTrainer:
         if config.mixed_precision == "bf16":
             use_fast_attention(self.module.unet, self.accelerator.device)
         self.prediction = read_prediction(scheduler_config(config.prediction_type))
-        size = step_size(config, self.accelerator)
-        self.plan = Plan(len(source), size, config.seed)
-        calls = Calls(
-            self.plan,
-            self._load,
-            batch_size=config.train_batch_size,
-            rank=self.accelerator.process_index,
-            world=self.accelerator.num_processes,
-        )
         self.training = Training(
             self.accelerator,
             config,
             run_config,
             self.module,
-            calls,
+            source,
+            self._load,
             self._loss,
-            total_steps=config.total_steps(self.plan.steps_per_epoch),
-            identity=training_identity(config, size, source.fingerprint()),
             save_weights=self._save_weights,
             load_weights=self._load_weights,
         )

@@ -9,9 +9,9 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Generic
+from typing import Generic
 
 import torch
 from accelerate import Accelerator
@@ -22,10 +22,11 @@ from tqdm import tqdm
 
 from scribblegen.configs import to_dict
 from scribblegen.model_publishing import push_model
+from scribblegen.sources import Source
 from scribblegen.trainers.checkpoints import checkpoints
-from scribblegen.trainers.plan import Batch, Call, Calls
+from scribblegen.trainers.plan import Batch, Call, Calls, Draw, Plan
 from scribblegen.trainers.training_config import TrainingConfig, TrainingRunConfig
-from scribblegen.trainers.training_state import TrainingState
+from scribblegen.trainers.training_state import TrainingState, training_identity
 
 logger = logging.getLogger(__name__)
 
@@ -47,11 +48,6 @@ def open_accelerator(config: TrainingConfig, run_config: TrainingRunConfig) -> A
     )
 
 
-def step_size(config: TrainingConfig, accelerator: Accelerator) -> int:
-    """Samples of an optimiser step."""
-    return config.train_batch_size * config.gradient_accumulation_steps * accelerator.num_processes
-
-
 class Training(Generic[Batch]):
     """One run of the optimiser.
 
@@ -59,10 +55,9 @@ class Training(Generic[Batch]):
         accelerator: from `open_accelerator`.
         config, run_config: what is trained; where to and how often.
         module: what is trained: its parameters that require a gradient.
-        calls: every step's calls of this process.
+        source: what it is trained on.
+        load: the batches of many lists of draws, in their order; it may read ahead.
         loss: of a call's batch, summed over its samples, by the module as prepared.
-        total_steps: optimiser steps.
-        identity: from `training_identity`.
         save_weights, load_weights: of `module`, into and from a checkpoint folder.
     """
 
@@ -72,23 +67,34 @@ class Training(Generic[Batch]):
         config: TrainingConfig,
         run_config: TrainingRunConfig,
         module: nn.Module,
-        calls: Calls[Batch],
+        source: Source,
+        load: Callable[[list[list[Draw]]], Iterable[Batch]],
         loss: Callable[[nn.Module, Batch], Tensor],
         *,
-        total_steps: int,
-        identity: dict[str, Any],
         save_weights: Callable[[Path], None],
         load_weights: Callable[[Path], None],
     ) -> None:
         self.accelerator, self.config, self.run_config = accelerator, config, run_config
-        self.calls, self.loss = calls, loss
-        self.total_steps, self.identity = total_steps, identity
+        self.loss = loss
+        self.step_size = (
+            config.train_batch_size * config.gradient_accumulation_steps * accelerator.num_processes
+        )
+        plan = Plan(len(source), self.step_size, config.seed)
+        self.calls = Calls(
+            plan,
+            load,
+            batch_size=config.train_batch_size,
+            rank=accelerator.process_index,
+            world=accelerator.num_processes,
+        )
+        self.total_steps = config.total_steps(plan.steps_per_epoch)
+        self.identity = training_identity(config, self.step_size, source.fingerprint())
         self.output_dir = Path(str(run_config.output_dir))
         self.seconds = 0.0  # of this process, since it began or resumed
         module.train()
         optimiser = torch.optim.AdamW(
             [p for p in module.parameters() if p.requires_grad],
-            lr=config.learning_rate * (calls.plan.step_size if config.scale_lr else 1),
+            lr=config.learning_rate * (self.step_size if config.scale_lr else 1),
             betas=(config.adam_beta1, config.adam_beta2),
             weight_decay=config.adam_weight_decay,
             eps=config.adam_epsilon,
@@ -98,7 +104,7 @@ class Training(Generic[Batch]):
             config.lr_scheduler,
             optimizer=optimiser,
             num_warmup_steps=config.lr_warmup_steps,
-            num_training_steps=total_steps,
+            num_training_steps=self.total_steps,
             num_cycles=config.lr_num_cycles,
             power=config.lr_power,
         )
@@ -153,7 +159,7 @@ class Training(Generic[Batch]):
         """What this run took: steps, samples, seconds, trained parameters."""
         return {
             "steps": self.total_steps,
-            "samples": self.total_steps * self.calls.plan.step_size,
+            "samples": self.total_steps * self.step_size,
             "seconds": round(self.seconds),
             "parameters": sum(p.numel() for p in self.trained),
         }

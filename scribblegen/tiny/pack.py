@@ -42,7 +42,7 @@ def _copy(part: Path, folder: Path) -> None:
                 for name, value in load_file(path).items()
             }
             save_file(weights, folder / path.name, metadata={"format": "pt"})
-        elif path.suffix == ".json" and path.name != "metrics.json":
+        elif path.suffix == ".json":
             config = json.loads(path.read_text("utf-8"))
             config.pop("_name_or_path", None)  # a disk's layout stays private
             (folder / path.name).write_text(json.dumps(config, indent=1) + "\n", "utf-8")
