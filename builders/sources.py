@@ -3,7 +3,7 @@
 import importlib
 
 from scribblegen.builders.config import SourceConfig
-from scribblegen.sources import Source
+from scribblegen.sources import Source, select_fraction
 
 # Imported when asked for: a source pulls in only the libraries that it reads with.
 SOURCES = {
@@ -47,7 +47,7 @@ def open_source(config: SourceConfig, split: str = "train") -> Source | None:
     source: Source = getattr(importlib.import_module(module), name)(config, ids)
     if len(source) == 0:
         raise ValueError(f"the {split} split of source {config.source} holds no photograph.")
-    return source
+    return select_fraction(source, config.train_fraction) if split == "train" else source
 
 
 def _refuse_foreign_options(config: SourceConfig) -> None:

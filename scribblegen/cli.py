@@ -9,6 +9,7 @@ from scribblegen.command_line import is_to_launch, launch, refusals, set_up_logg
 from scribblegen.train_commands import (
     train_autoencoder,
     train_controlnet,
+    train_segmentation,
     train_text_to_image,
 )
 
@@ -25,6 +26,9 @@ commands:
   preview   the picture of a run, finished or not: sources, scribbles and their twins
   train-controlnet
             a ControlNet for your classes, on photographs with scribbles
+  train-segmentation
+            a segmentor, on photographs, scribbles and twins
+  study     which scheme helps, with how little data: every arm, fraction and seed, in one table
   train-autoencoder, train-text-to-image
             the two parts of a small pipeline that a ControlNet is trained over
 
@@ -45,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "build": build,
         "preview": preview,
         "train-controlnet": train_controlnet,
+        "train-segmentation": train_segmentation,
+        "study": study,
         "train-autoencoder": train_autoencoder,
         "train-text-to-image": train_text_to_image,
     }
@@ -141,6 +147,20 @@ def preview(arguments: Sequence[str]) -> None:
 
     with refusals("preview"):
         print(write_gallery(options.folder, options.output, rows=options.rows))
+
+
+def study(arguments: Sequence[str]) -> None:
+    """`scribblegen study`."""
+    with refusals("study"):
+        from scribblegen.study_config import read_study
+
+        plan, run_config = read_study(arguments)
+    from scribblegen.run_folder import RunError
+    from scribblegen.study import run_study
+
+    set_up_logging(main_process=True)
+    with refusals("study", (RunError, ValueError, OSError, FloatingPointError)):
+        print(run_study(plan, str(run_config.output_dir), num_processes=run_config.num_processes))
 
 
 def _print_summary(output_dir: str, progress: "Progress", distinct_cells: float) -> None:

@@ -47,7 +47,7 @@ def parse_configs(
         # As flags in front, so that one parser converts both and the later flag wins.
         arguments = [*to_arguments(read_yaml(path, types)), *arguments]
     namespace = vars(parser.parse_args(arguments))
-    return tuple(t(**{f.name: namespace[f.name] for f in fields(t)}) for t in types)
+    return tuple(t(**{f.name: namespace[f.name] for f in fields(t) if f.init}) for t in types)
 
 
 def read_yaml(path: str | Path, types: Sequence[type]) -> dict[str, Any]:
@@ -56,21 +56,30 @@ def read_yaml(path: str | Path, types: Sequence[type]) -> dict[str, Any]:
         data = yaml.safe_load(read_config_file(path)) or {}
     except yaml.YAMLError as error:
         raise ValueError(f"`config` {path} is not valid YAML: {error}") from error
+    return check_options(data, types, str(path))
+
+
+def check_options(data: Any, types: Sequence[type], where: str) -> dict[str, Any]:
+    """`data`, if it is a dict of fields of `types`; `where` it stands is said otherwise.
+
+    Raises:
+        ValueError: it holds a key that is no option; the message suggests the nearest.
+    """
     if not isinstance(data, dict):
-        raise ValueError(f"`config` {path} must hold `option: value` lines.")
+        raise ValueError(f"`config` {where} must hold `option: value` lines.")
     known = {f.name: f for t in types for f in fields(t)}
     for key, value in data.items():
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f" Did you mean `{near[0]}`?" if near else ""
-            raise ValueError(f"`config` {path} holds `{key}`, which is no option.{hint}")
+            raise ValueError(f"`config` {where} holds `{key}`, which is no option.{hint}")
         wants_list = known[key].default_factory is not MISSING
         if wants_list != isinstance(value, list) or isinstance(value, dict):
             kind = "a list" if wants_list else "one value"
-            raise ValueError(f"`{key}` in {path} must be {kind}. Got {value!r}.")
+            raise ValueError(f"`{key}` in {where} must be {kind}. Got {value!r}.")
         if known[key].type in (str, str | None) and not isinstance(value, str | None):
             # YAML reads 8:16 as 496 and no as False: the text that was meant is lost.
-            raise ValueError(f"`{key}` in {path} must be text. Got {value!r}. Put it in quotes.")
+            raise ValueError(f"`{key}` in {where} must be text. Got {value!r}. Put it in quotes.")
     return data
 
 
@@ -107,7 +116,11 @@ def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
 
 def without_paths(config: dict[str, Any]) -> dict[str, Any]:
     """The options with absolute paths cut to their last part: a disk's layout stays private."""
-    return {
-        key: Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
-        for key, value in config.items()
-    }
+
+    def shown(value: Any) -> Any:
+        if isinstance(value, list):
+            return [shown(v) for v in value]
+        is_path = isinstance(value, str) and Path(value).is_absolute()
+        return Path(value).name if is_path else value
+
+    return {key: shown(value) for key, value in config.items()}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-# What training leaves beside the model, for itself.
-_LEFT_OUT = ["checkpoint-*", ".checkpoint-*", "logs/*"]
+# What training leaves beside the model, for itself; the last two hold paths of the machine.
+_LEFT_OUT = ["checkpoint-*", ".checkpoint-*", "logs/*", "training_args.bin", "trainer_state.json"]
 
 
 def push_model(folder: Path, repo_id: str | None, *, private: bool | None = None) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from scribblegen.classes import Classes
 from scribblegen.images import BadImageError
 from scribblegen.records import Rejection, Sample, check_sample
+from scribblegen.seeds import derive_seed
 
 
 class Source(ABC):
@@ -63,3 +64,37 @@ class Source(ABC):
         for key in self.content_keys():
             digest.update(f"{key}\0".encode())
         return digest.hexdigest()[:16]
+
+
+class SelectedSource(Source):
+    """Some samples of a source, in its order.
+
+    Args:
+        source: to choose from.
+        positions: in `source`, ascending.
+    """
+
+    def __init__(self, source: Source, positions: Sequence[int]) -> None:
+        super().__init__(source.classes, [source.source_ids[i] for i in positions])
+        self.source, self.positions = source, tuple(positions)
+
+    def load(self, index: int) -> Sample:
+        return self.source.load(self.positions[index])
+
+    def content_keys(self) -> Sequence[str]:
+        keys = self.source.content_keys()
+        return [keys[i] for i in self.positions]
+
+
+def select_fraction(source: Source, fraction: float) -> Source:
+    """The share `fraction` of a source, at least one sample, chosen by ids alone.
+
+    The same ids come first whatever the fraction: those of a smaller one are all in a larger one.
+    """
+    count = max(1, round(fraction * len(source)))
+    if count == len(source):
+        return source
+    order = sorted(
+        range(len(source)), key=lambda i: derive_seed(0, "fraction", source.source_ids[i])
+    )
+    return SelectedSource(source, sorted(order[:count]))

@@ -62,6 +62,46 @@ def train_text_to_image(arguments: Sequence[str]) -> None:
            "Trains a small text-to-image pipeline over a trained autoencoder.")  # fmt: skip
 
 
+def train_segmentation(arguments: Sequence[str]) -> None:
+    """`scribblegen train-segmentation`; processes as its `--num_processes` or the launcher says."""
+    from dataclasses import dataclass
+
+    from scribblegen.configs import option, parse_configs
+    from scribblegen.trainers.segmentation_config import SegmentationConfig
+
+    @dataclass(frozen=True, kw_only=True)
+    class Processes:
+        num_processes: int = option(1, "Processes on this machine, through `accelerate launch`.")
+
+    command = "train-segmentation"
+    with refusals(command):
+        config, processes = parse_configs(
+            (SegmentationConfig, Processes),
+            arguments,
+            program=f"scribblegen {command}",
+            description="Trains a segmentor on real and synthetic subsets.",
+        )
+        if config.output_dir is None or not any(a.startswith("--output_dir") for a in arguments):
+            raise ValueError("`output_dir` must be given: the folder of the trained model.")
+    if is_to_launch(processes.num_processes):
+        launch("scribblegen.trainers.segmentation", processes.num_processes, arguments,
+                "Go on with --resume_from_checkpoint latest.")  # fmt: skip
+        return
+
+    from scribblegen.processes import process_state
+    from scribblegen.trainers.segmentation_run import train_segmentation as train
+
+    main_process = process_state().is_main_process
+    set_up_logging(main_process)
+    with refusals(command):
+        measured = train(config)
+    if main_process:
+        for key, value in measured.items():
+            if isinstance(value, float) and "_iou_" in f"{key}_":
+                print(f"{key:<40} {value:.4f}")
+        print(config.output_dir)
+
+
 def _train(
     name: str,
     arguments: Sequence[str],

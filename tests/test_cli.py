@@ -15,9 +15,11 @@ from scribblegen.configs import parse_configs
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.recipes import recipe_names
 from scribblegen.run_config import OutputConfig, RunConfig
+from scribblegen.study_config import read_study
 from scribblegen.tiny.random_weights import random_parts
 from scribblegen.trainers.autoencoder_config import AutoencoderConfig
 from scribblegen.trainers.controlnet_config import ControlNetConfig, ControlNetRunConfig
+from scribblegen.trainers.segmentation_config import SegmentationConfig
 from scribblegen.trainers.text_to_image_config import TextToImageConfig
 from scribblegen.trainers.training_config import TrainingRunConfig
 
@@ -166,7 +168,16 @@ def test_bad_training_options_are_refused(tmp_path, arguments, message):
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_every_shipped_recipe_parses(name):
+def test_every_shipped_recipe_parses(name, tmp_path):
+    if name.startswith("study"):
+        plan, run = read_study(["--config", name, "--output_dir", str(tmp_path)])
+        assert plan.study.arms[0] == "real" and run.output_dir == str(tmp_path)
+        return
+    if name.endswith("segmentation"):
+        options = ["--config", name, "--synthetic", "a:b", "--output_dir", str(tmp_path)]
+        (config,) = parse_configs((SegmentationConfig,), options, program="p", description="d")
+        assert config.lr_scheduler_kwargs == {"power": 0.9, "lr_end": 0.0}
+        return
     types = next(
         (types for ending, types in TRAINING.items() if name.endswith(ending)),
         (SourceConfig, ScribbleGenConfig, OutputConfig, RunConfig),

@@ -14,6 +14,8 @@ PACKAGES = ("builders", "trainers", "cards")
 TOP = {
     "scribblegen.cli",
     "scribblegen.demo",
+    "scribblegen.study",
+    "scribblegen.study_config",
     "scribblegen.synthesize",
     "scribblegen.train_commands",
 }

@@ -39,11 +39,17 @@ def test_windows_and_mirrors_agree_where_the_network_is_local(image, options):
     assert torch.allclose(Inference(**options).probabilities(Local(), image), plain, atol=1e-5)
 
 
-def test_networks_see_sizes_that_their_stride_divides_and_no_more_than_the_window(image):
+def test_a_window_is_always_of_one_size(image):
     net = Local()
     Inference(window=64, scales=(0.5, 1.0, 1.5)).probabilities(net, image)
-    assert all(h % 32 == w % 32 == 0 and max(h, w) <= 64 for h, w in net.sizes)
+    assert set(net.sizes) == {(64, 64)}
     assert len(net.sizes) == 1 + 2 * 2 + 2 * 4
+
+
+def test_an_image_is_shown_at_the_asked_size_and_answered_at_its_own(image):
+    net = Local()
+    found = Inference(size=35, scales=(1.0, 2.0)).probabilities(net, image)
+    assert net.sizes == [(35, 50), (70, 101)] and found.shape == (4, 70, 101)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from scribblegen.trainers.small_segmentor import SmallSegmentorConfig
 from scribblegen.trainers.small_segmentor import (
     SmallSegmentorForSemanticSegmentation as SmallSegmentor,
 )
-from scribblegen.trainers.small_training import segment, train_small_segmentor
+from tests.benchmarks.judge_training import segment, train_small_segmentor
 
 
 def squares(count=24, labelled=0.1, seed=0):

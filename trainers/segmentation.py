@@ -3,17 +3,22 @@
 accelerate launch -m scribblegen.trainers.segmentation --real REPO --synthetic REPO:subset ...
 """
 
+import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 from transformers import PreTrainedModel, Trainer
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from scribblegen.classes import IGNORE_INDEX
+from scribblegen.trainers.adaptive import agreement, choose_stage
 from scribblegen.trainers.confusion import confusion_matrix, scores
 from scribblegen.trainers.losses import (
     absent_class_loss,
@@ -26,6 +31,8 @@ from scribblegen.trainers.segmentation_data import SchemeSampler, SegmentationRo
 from scribblegen.trainers.segmentation_models import head_parameters
 
 _AUXILIARY_WEIGHT = 0.4  # of UperNet's and DPT's second head, as in their own losses
+_MEASUREMENTS = 20  # of a whole training, by the adaptive scheme
+_SAMPLER_FILE = "sampler.json"
 
 
 class SegmentationTrainer(Trainer):
@@ -68,6 +75,7 @@ class SegmentationTrainer(Trainer):
         self.loss_is_scaled_for_ga = True
         self._mean = torch.tensor(mean).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(std).view(1, 3, 1, 1) * 255
+        self._resumed: dict[str, Any] | None = None
         self._auxiliary: list[Tensor] = []
         if getattr(model, "auxiliary_head", None) is not None:
             model.auxiliary_head.register_forward_hook(
@@ -94,6 +102,8 @@ class SegmentationTrainer(Trainer):
         for auxiliary in self._auxiliary:
             again = partial_cross_entropy(_at_size(auxiliary, labels), labels, count=count)
             loss = loss + _AUXILIARY_WEIGHT * again
+        if config.divide_by_batch:
+            loss = loss / len(labels)
         # The other losses are means over images: of one call among several.
         share = 1 / getattr(self, "current_gradient_accumulation_steps", 1)
         if config.absent_class_weight:
@@ -155,8 +165,42 @@ class SegmentationTrainer(Trainer):
     def _run_epoch(self, *args: Any, **options: Any) -> Any:
         # Said to the sampler itself: the loader's wrappers do not always pass it on.
         if self.sampler is not None:
-            self.sampler.set_epoch(options["epoch"])
+            epoch = options["epoch"]
+            self.sampler.set_epoch(epoch)
+            if self.sampler.scheme.name == "adaptive":
+                self.sampler.stage = self._stage(epoch)
         return super()._run_epoch(*args, **options)
+
+    def _stage(self, epoch: int) -> int | None:
+        """What the adaptive scheme draws from in this epoch."""
+        if self._resumed is not None and self._resumed["epoch"] == epoch:
+            return self._resumed["stage"]  # measured when the epoch began
+        assert self.sampler is not None
+        scheme = self.sampler.scheme
+        if epoch % max(1, scheme.num_epochs // _MEASUREMENTS) and self.sampler.stage is not None:
+            return self.sampler.stage
+        views: Any = self.train_dataset
+        device = self.args.device
+
+        def read(row: int) -> tuple[Tensor, np.ndarray]:
+            image, label = views.whole(row)
+            return image.to(device), label
+
+        return choose_stage(
+            scheme.twin_sets,
+            scheme.num_real,
+            partial(agreement, self.model, self.inference, read),
+            self.config.adaptive_tolerance,
+        )
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        if self.sampler is not None and self.args.should_save:
+            name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+            folder = Path(self._get_output_dir(trial=trial)) / name
+            folder.mkdir(parents=True, exist_ok=True)
+            state = {"epoch": self.sampler.epoch, "stage": self.sampler.stage}
+            (folder / _SAMPLER_FILE).write_text(json.dumps(state) + "\n", "utf-8")
+        super()._save_checkpoint(model, trial)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Tensor | None:
         if not batch_samples or "inside" not in batch_samples[0]:
@@ -166,6 +210,10 @@ class SegmentationTrainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         _load_weights(self.model if model is None else model, resume_from_checkpoint)
+        state = Path(resume_from_checkpoint) / _SAMPLER_FILE
+        if self.sampler is not None and state.is_file():
+            self._resumed = json.loads(state.read_text("utf-8"))
+            self.sampler.stage = self._resumed["stage"]
 
     def _load_best_model(self) -> None:
         _load_weights(self.model, str(self.state.best_model_checkpoint))
@@ -177,12 +225,19 @@ class WholeImages(torch.utils.data.Dataset[dict[str, Tensor]]):
     Args:
         rows: to read from; the real ones alone are read.
         mean, std: of the network's input, for values in [0, 1].
+        crop: side of the centre crop that is shown, of the image scaled to this shorter side; the
+            whole image at its own size if None.
     """
 
     def __init__(
-        self, rows: SegmentationRows, *, mean: Sequence[float], std: Sequence[float]
+        self,
+        rows: SegmentationRows,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        crop: int | None = None,
     ) -> None:
-        self.rows = rows
+        self.rows, self.crop = rows, crop
         self._mean = np.asarray(mean, np.float32) * 255
         self._std = np.asarray(std, np.float32) * 255
 
@@ -191,10 +246,25 @@ class WholeImages(torch.utils.data.Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, row: int) -> dict[str, Tensor]:
         image, label = self.rows.read(row)
+        if self.crop is not None:
+            image, label = _centre_crop(image, label, self.crop)
         return {
             "pixel_values": normalised(image, self._mean, self._std),
-            "labels": torch.from_numpy(label).long(),
+            "labels": torch.from_numpy(label.astype(np.int64)),
         }
+
+
+def _centre_crop(image: np.ndarray, label: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The centre square of an image whose shorter side is brought to `side`, and of its label."""
+    height, width = label.shape
+    factor = side / min(height, width)
+    # The longer side is cut to whole pixels, as RLoss does.
+    size = (max(side, int(width * factor)), max(side, int(height * factor)))
+    left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
+    box = (left, top, left + side, top + side)
+    shown = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR).crop(box)
+    classes = Image.fromarray(label).resize(size, Image.Resampling.NEAREST).crop(box)
+    return np.asarray(shown), np.asarray(classes)
 
 
 def _collated(items: list[dict[str, Tensor]]) -> dict[str, Any]:
@@ -219,3 +289,11 @@ def _load_weights(model: Any, checkpoint: str | Path) -> None:
     """All weights of a checkpoint, by the loader that knows how it names them."""
     saved = type(model).from_pretrained(checkpoint, config=model.config, use_safetensors=True)
     model.load_state_dict(saved.state_dict(), strict=True)
+
+
+if __name__ == "__main__":
+    # The command line stands above the trainers: it opens what they may not.
+    import importlib
+    import sys
+
+    importlib.import_module("scribblegen.cli").main(["train-segmentation", *sys.argv[1:]])

@@ -241,6 +241,11 @@ class Views(torch.utils.data.Dataset[dict[str, Tensor]]):
             "inside": torch.from_numpy(inside),
         }
 
+    def whole(self, row: int) -> tuple[Tensor, np.ndarray]:
+        """The image (3, H, W), normalised, and the label (H, W) uint8 of a row, as they are."""
+        image, label = self._read(row)
+        return normalised(image, self._mean, self._std), label
+
     def _read(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         if self._kept is None:
             return self.rows.read(row)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_MULTIPLE = 32  # every model's stride divides it
+_MIN_WINDOW = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,20 +16,23 @@ class Inference:
     """How an image is shown to the network.
 
     Args:
-        window: side of the square that slides over larger images; None shows them whole.
+        size: shorter side that an image is brought to; None shows it at its own.
+        window: side of the square that slides over the image, padded where it is smaller; None
+            shows it whole.
         stride: of the window, as a share of its side.
         scales: at which the image is shown; probabilities are averaged.
         flip: show it mirrored too.
     """
 
+    size: int | None = None
     window: int | None = None
     stride: float = 2 / 3
     scales: Sequence[float] = (1.0,)
     flip: bool = False
 
     def __post_init__(self) -> None:
-        if self.window is not None and self.window < _MULTIPLE:
-            raise ValueError(f"`eval_window` must be at least {_MULTIPLE}. Got {self.window}.")
+        if self.window is not None and self.window < _MIN_WINDOW:
+            raise ValueError(f"`eval_window` must be at least {_MIN_WINDOW}. Got {self.window}.")
         if not self.scales or min(self.scales) <= 0:
             raise ValueError(f"`eval_scales` must be positive numbers. Got {list(self.scales)}.")
 
@@ -37,11 +40,12 @@ class Inference:
     def probabilities(self, model: nn.Module, image: Tensor) -> Tensor:
         """(3, H, W), normalised -> (num_labels, H, W) float32, summing to 1 at every pixel."""
         height, width = image.shape[-2:]
+        own = 1.0 if self.size is None else self.size / min(height, width)
         total = None
         views = 0
         for scale in self.scales:
-            size = max(1, round(height * scale)), max(1, round(width * scale))
-            shown = _resized(image[None], size)
+            size = max(1, round(height * own * scale)), max(1, round(width * own * scale))
+            shown = _resized(image[None], size, antialias=True)
             for mirrored in (False, True) if self.flip else (False,):
                 logits = self._logits(model, shown.flip(-1) if mirrored else shown)
                 logits = logits.flip(-1) if mirrored else logits
@@ -53,14 +57,16 @@ class Inference:
 
     def _logits(self, model: nn.Module, image: Tensor) -> Tensor:
         """(1, 3, H, W) -> (1, num_labels, H, W)."""
+        if self.window is None:
+            return _called(model, image)
         height, width = image.shape[-2:]
-        if self.window is None or max(height, width) <= self.window:
-            return _whole(model, image)
         total = count = None
         for top in _starts(height, self.window, self.stride):
             for left in _starts(width, self.window, self.stride):
                 part = image[..., top : top + self.window, left : left + self.window]
-                logits = _whole(model, part)
+                below, beside = (self.window - side for side in part.shape[-2:])
+                logits = _called(model, F.pad(part, (0, beside, 0, below)))
+                logits = logits[..., : part.shape[-2], : part.shape[-1]]
                 if total is None or count is None:
                     total = logits.new_zeros(1, logits.shape[1], height, width)
                     count = logits.new_zeros(1, 1, height, width)
@@ -71,12 +77,9 @@ class Inference:
         return total / count
 
 
-def _whole(model: nn.Module, image: Tensor) -> Tensor:
-    """One call, padded to what every stride divides; logits at the image's size."""
-    height, width = image.shape[-2:]
-    padded = F.pad(image, (0, -width % _MULTIPLE, 0, -height % _MULTIPLE))
-    logits = model(pixel_values=padded).logits.float()
-    return _resized(logits, (padded.shape[-2], padded.shape[-1]))[..., :height, :width]
+def _called(model: nn.Module, image: Tensor) -> Tensor:
+    """Logits at the size of the image that is shown."""
+    return _resized(model(pixel_values=image).logits.float(), image.shape[-2:])
 
 
 def _starts(side: int, window: int, stride: float) -> list[int]:
@@ -86,7 +89,9 @@ def _starts(side: int, window: int, stride: float) -> list[int]:
     return [round(i * last / max(1, count)) for i in range(count + 1)]
 
 
-def _resized(values: Tensor, size: tuple[int, int]) -> Tensor:
-    if values.shape[-2:] == size:
+def _resized(values: Tensor, size: Sequence[int], antialias: bool = False) -> Tensor:
+    if values.shape[-2:] == tuple(size):
         return values
-    return F.interpolate(values, size=size, mode="bilinear", align_corners=False)
+    return F.interpolate(
+        values, size=tuple(size), mode="bilinear", align_corners=False, antialias=antialias
+    )

@@ -18,6 +18,7 @@ from transformers import (
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
 _GROUPS = 8
+_STRIDE = 8
 
 
 class SmallSegmentorConfig(PretrainedConfig):
@@ -42,7 +43,7 @@ class SmallSegmentorConfig(PretrainedConfig):
 
 
 class SmallSegmentorForSemanticSegmentation(PreTrainedModel):
-    """Logits at the size of the image. Sides must be multiples of 8."""
+    """Logits at the size of the image."""
 
     config_class = SmallSegmentorConfig
     main_input_name = "pixel_values"
@@ -71,10 +72,13 @@ class SmallSegmentorForSemanticSegmentation(PreTrainedModel):
         pixel_values: (B, 3, H, W).
         labels: (B, H, W) int64; then there is a loss.
         """
-        fine, middle, coarse = self._encode(pixel_values)
+        height, width = pixel_values.shape[-2:]
+        fine, middle, coarse = self._encode(
+            F.pad(pixel_values, (0, -width % _STRIDE, 0, -height % _STRIDE))
+        )
         middle = self.to_middle(torch.cat([_twice(coarse), middle], dim=1))
         fine = self.to_fine(torch.cat([_twice(middle), fine], dim=1))
-        logits = F.pixel_shuffle(self.head(fine), 2)
+        logits = F.pixel_shuffle(self.head(fine), 2)[..., :height, :width]
         loss = None
         if labels is not None:
             ignored = self.config.semantic_loss_ignore_index

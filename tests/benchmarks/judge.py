@@ -16,7 +16,7 @@ from scribblegen.trainers.confusion import confusion_matrix, scores
 from scribblegen.trainers.small_segmentor import (
     SmallSegmentorForSemanticSegmentation as SmallSegmentor,
 )
-from scribblegen.trainers.small_training import segment, train_small_segmentor
+from tests.benchmarks.judge_training import segment, train_small_segmentor
 from tests.benchmarks.studio import SIZE
 
 TRAINED_ON = (200_000, 208_000)

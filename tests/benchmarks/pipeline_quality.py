@@ -26,7 +26,6 @@ from scribblegen.tiny import tiny_folder
 from scribblegen.trainers.small_segmentor import (
     SmallSegmentorForSemanticSegmentation as SmallSegmentor,
 )
-from scribblegen.trainers.small_training import segment
 from tests.benchmarks.judge import (
     agreement,
     frechet_distance,
@@ -34,6 +33,7 @@ from tests.benchmarks.judge import (
     masked_scenes,
     train_judge,
 )
+from tests.benchmarks.judge_training import segment
 from tests.benchmarks.studio import SIZE, STEPS, Studio
 
 RESULTS = Path(__file__).parent / "results"

@@ -1,4 +1,4 @@
-"""The shortest way from arrays to a trained small segmentor: for the demo and for judges."""
+"""The shortest way from arrays to a trained small segmentor: for judges."""
 
 from collections.abc import Callable
 

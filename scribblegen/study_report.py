@@ -1,0 +1,110 @@
+"""The figures of a study: a table, a CSV, and the paper's first picture, mean IoU over fraction."""
+
+import csv
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+_BASELINE = "real"
+
+
+def write_report(folder: Path, results: list[dict[str, Any]], arms: Sequence[str]) -> str:
+    """Writes `results.json`, `.csv`, `.md` and, where matplotlib is installed, `.png`.
+
+    Args:
+        folder: to write to.
+        results: one for every segmentor: `arm`, `fraction`, `seed`, `photographs` and what was
+            measured.
+        arms: in the order of the table.
+
+    Returns:
+        The Markdown table.
+    """
+    kept = [
+        {
+            key: result[key]
+            for key in ("arm", "fraction", "seed", "photographs", "eval_mean_iou",
+                        "eval_mean_accuracy", "eval_overall_accuracy")
+        }
+        for result in results
+    ]  # fmt: skip
+    (folder / "results.json").write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
+    with open(folder / "results.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, kept[0])
+        writer.writeheader()
+        writer.writerows(kept)
+    table = study_table(kept, arms)
+    (folder / "results.md").write_text(table + "\n", "utf-8")
+    try:
+        _plot(kept, arms, folder / "results.png")
+    except ModuleNotFoundError:
+        (folder / "results.png").unlink(missing_ok=True)  # of other figures
+    return table
+
+
+def study_table(results: list[dict[str, Any]], arms: Sequence[str]) -> str:
+    """Mean IoU in percent, mean and standard deviation over seeds; arms in rows.
+
+    Behind it the mean difference to the scribbles alone, seed by seed, with its standard deviation.
+    """
+    fractions = sorted({r["fraction"] for r in results}, reverse=True)
+    sizes = {r["fraction"]: r["photographs"] for r in results}
+    heading = [f"{sizes[f]} photographs" for f in fractions]
+    lines = [f"| | {' | '.join(heading)} |", "|---" * (len(fractions) + 1) + "|"]
+    for arm in arms:
+        cells = []
+        for fraction in fractions:
+            values, base = (_by_seed(results, name, fraction) for name in (arm, _BASELINE))
+            cell = _spread(list(values.values()))
+            paired = [values[s] - base[s] for s in values if s in base]
+            cells.append(
+                f"{cell} ({_spread(paired, '+')})" if paired and arm != _BASELINE else cell
+            )
+        lines.append(f"| {arm} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _by_seed(results: list[dict[str, Any]], arm: str, fraction: float) -> dict[int, float]:
+    chosen = [r for r in results if (r["arm"], r["fraction"]) == (arm, fraction)]
+    return {r["seed"]: 100 * r["eval_mean_iou"] for r in chosen}
+
+
+def _spread(values: list[float], sign: str = "") -> str:
+    if not values:
+        return ""
+    mean = f"{statistics.mean(values):{sign}.1f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.1f}"
+
+
+def _plot(results: list[dict[str, Any]], arms: Sequence[str], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    fractions = sorted({r["fraction"] for r in results})
+    sizes = {r["fraction"]: r["photographs"] for r in results}
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    for number, arm in enumerate(arms):
+        values = [list(_by_seed(results, arm, f).values()) for f in fractions]
+        shown = [(sizes[f], v) for f, v in zip(fractions, values, strict=True) if v]
+        style = {"real": "k-", "masks": "k--"}.get(arm, "-")  # black: no twins
+        color = None if arm in ("real", "masks") else f"C{number % 10}"
+        axes.errorbar(
+            [size for size, _ in shown],
+            [statistics.mean(v) for _, v in shown],
+            [statistics.stdev(v) if len(v) > 1 else 0 for _, v in shown],
+            fmt=style,
+            capsize=2,
+            label=arm,
+            color=color,
+        )
+    axes.set_xscale("log", base=2)
+    axes.set_xticks([sizes[f] for f in fractions], [str(sizes[f]) for f in fractions])
+    axes.set_xlabel("photographs with scribbles")
+    axes.set_ylabel("mean IoU, %")
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)

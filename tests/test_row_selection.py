@@ -1,0 +1,71 @@
+"""Fractions, splits and twins: chosen by ids, never by chance of order."""
+
+import numpy as np
+import torch
+
+from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.sources import open_source
+from scribblegen.trainers.adaptive import agreement, choose_stage
+from scribblegen.trainers.schemes import TwinSet
+from scribblegen.trainers.segmentation_inference import Inference
+
+
+def ids_of(fraction, ids="0:40"):
+    return open_source(SourceConfig(ids=ids, train_fraction=fraction)).source_ids
+
+
+def test_fractions_are_nested_and_in_order():
+    whole, half, eighth = ids_of(1.0), ids_of(0.5), ids_of(0.125)
+    assert [len(whole), len(half), len(eighth)] == [40, 20, 5]
+    assert set(eighth) < set(half) < set(whole)
+    assert list(half) == sorted(half) and half != whole[:20], "by chance, not the first"
+
+
+def test_a_fraction_reads_the_same_samples():
+    source, whole = (open_source(SourceConfig(ids="0:12", train_fraction=f)) for f in (0.25, 1.0))
+    for number, source_id in enumerate(source.source_ids):
+        place = whole.source_ids.index(source_id)
+        assert np.array_equal(source.read(number).image, whole.read(place).image)
+        assert source.content_keys()[number] == whole.content_keys()[place]
+    assert source.fingerprint() != whole.fingerprint()
+
+
+def test_other_splits_stay_whole():
+    config = SourceConfig(ids="0:12", test_ids="50:60", train_fraction=0.25)
+    assert len(open_source(config)) == 3 and len(open_source(config, "test")) == 10
+
+
+class Threshold(torch.nn.Module):
+    """Says class 1 where the picture is bright."""
+
+    def forward(self, pixel_values):
+        bright = pixel_values[:, :1]
+        return type("Output", (), {"logits": torch.cat([-bright, bright], dim=1)})
+
+
+def test_agreement_is_over_labelled_pixels_and_leaves_the_mode_as_it_was():
+    label = np.full((32, 32), 255, np.uint8)
+    label[:4] = 1
+    label[4:8] = 0
+    image = torch.ones(3, 32, 32)
+    net = Threshold().train()
+    reads = {0: (image, label), 1: (image, np.full_like(label, 255))}
+    found = agreement(net, Inference(), reads.__getitem__, [0, 1])
+    assert found.tolist() == [0.5, 1.0] and net.training
+
+
+def test_the_stage_is_the_highest_ratio_that_is_agreed_with():
+    sets = [
+        TwinSet(str(r), r, ((10 * i, 10 * i + 1), ())) for i, r in enumerate((0.2, 0.5, 1.0), 1)
+    ]
+
+    def stage(*of_sets, real=0.9):
+        of = dict(zip((1, 2, 3), of_sets, strict=True))
+        return choose_stage(
+            sets, 2, lambda rows: np.array([of.get(r // 10, real) for r in rows]), tolerance=0.1
+        )
+
+    assert stage(0.9, 0.9, 0.9) == 2
+    assert stage(0.9, 0.81, 0.7) == 1
+    assert stage(0.1, 0.1, 0.1) == 0, "none is agreed with: the most realistic"
+    assert stage(0.1, 0.1, 0.85) == 2

@@ -1,0 +1,275 @@
+"""Data, model and options in; a trained, measured segmentor in a folder out."""
+
+import copy
+import json
+import logging
+import math
+import shlex
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import (
+    AutoImageProcessor,
+    AutoModelForSemanticSegmentation,
+    PreTrainedModel,
+    SegformerImageProcessor,
+    set_seed,
+)
+from transformers.trainer_utils import get_last_checkpoint
+
+from scribblegen import __version__
+from scribblegen.cards.render_segmentation import render_segmentation_card
+from scribblegen.configs import differences, to_arguments, without_paths
+from scribblegen.model_publishing import push_model
+from scribblegen.trainers.adaptive import agreement
+from scribblegen.trainers.confusion import scores
+from scribblegen.trainers.row_selection import agreed_twins, near_twins, num_twins, split_off
+from scribblegen.trainers.schemes import Scheme
+from scribblegen.trainers.segmentation import SegmentationTrainer, WholeImages
+from scribblegen.trainers.segmentation_config import CROP, SegmentationConfig
+from scribblegen.trainers.segmentation_data import (
+    SchemeSampler,
+    SegmentationRows,
+    Views,
+    normalised,
+    open_rows,
+)
+from scribblegen.trainers.segmentation_models import open_model
+
+RUN_FILE = "run.json"
+LATEST = "latest"
+_UNTRAINED = (0.5, 0.5, 0.5)  # mean and deviation of a network that was never shown a picture
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentationData:
+    """What a training reads, opened and checked."""
+
+    training: SegmentationRows
+    selection: SegmentationRows | None  # kept apart, to choose the best checkpoint by
+    report: SegmentationRows | None
+
+
+def open_data(config: SegmentationConfig) -> SegmentationData:
+    """Opens all subsets before any work.
+
+    Raises:
+        ValueError: a subset, split or label is missing, or classes disagree.
+    """
+    if config.real is None:
+        raise ValueError("`real` must be given: the REPO or REPO:subset of the photographs.")
+    training = open_rows(config.real, config.synthetic, labels=config.labels)
+    report = selection = None
+    if config.eval_split:
+        report = open_rows(
+            config.eval_data or config.real, [], labels=config.eval_labels, split=config.eval_split
+        )
+        if report.classes.names != training.classes.names:
+            raise ValueError(
+                f"{config.eval_data} and {config.real} must have the same classes. They have "
+                f"{report.classes.names} and {training.classes.names}."
+            )
+    if config.selection_share:
+        training, selection = split_off(training, config.selection_share, config.seed)
+    if config.max_source_distance is not None:
+        training = near_twins(training, config.max_source_distance)
+    return SegmentationData(training, selection, report)
+
+
+def train_segmentation(config: SegmentationConfig) -> dict[str, Any]:
+    """Trains, measures and saves a segmentor in `config.output_dir`; pushes it where asked.
+
+    The folder holds model, processor, card, `all_results.json` and checkpoints. Started again with
+    `resume_from_checkpoint` it goes on, to the weights of an uninterrupted training.
+
+    Returns:
+        What was measured, named as by transformers' example: `eval_mean_iou`, `eval_iou_<class>`.
+
+    Raises:
+        ValueError, OSError: something is missing or does not fit; the message names the option.
+    """
+    data = open_data(config)
+    training = data.training
+    model = open_model(
+        training.classes.names,
+        model_name_or_path=config.model_name_or_path,
+        architecture=config.architecture,
+        output_stride=config.output_stride,
+        seed=config.seed,
+    )
+    processor = open_processor(config)
+    norm = {"mean": processor.image_mean, "std": processor.image_std}
+    if config.agreement_model is not None:
+        training = _judged_twins(training, config)
+    args = copy.copy(config)
+    args.dataloader_pin_memory &= config.device.type != "cpu"
+    args.push_to_hub = False  # once, at the end, with the card
+    num_epochs = _num_epochs(config, training.num_real)
+    scheme = Scheme(
+        name=config.scheme,
+        num_real=training.num_real,
+        twin_sets=training.twin_sets,
+        twins_per_real=config.twins_per_real,
+        replacement_rate=config.replacement_rate,
+        num_epochs=num_epochs,
+        iteration_matched=config.iteration_matched,
+        seed=config.seed,
+    )
+    views = Views(
+        training, config.augmentation(), seed=config.seed, keep_decoded=config.keep_decoded, **norm
+    )
+    crop = config.crop_size if config.eval_protocol == CROP else None
+    report = data.report and WholeImages(data.report, crop=crop, **norm)
+    monitored = data.selection and WholeImages(data.selection, crop=crop, **norm)
+    identity = {
+        **without_paths(config.identity()),
+        "classes": list(training.classes.names),
+        "photographs": training.num_real,
+        "twins": num_twins(training),
+    }
+    folder = Path(str(config.output_dir))
+    checkpoint = _checkpoint(folder, config.resume_from_checkpoint, identity)
+    set_seed(config.seed)
+    trainer = SegmentationTrainer(
+        model,
+        args,
+        SchemeSampler(scheme),
+        train_dataset=views,
+        eval_dataset=monitored or report,
+        processing_class=processor,
+        **norm,
+    )
+    if trainer.is_world_process_zero():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / RUN_FILE).write_text(json.dumps(identity, indent=1) + "\n", "utf-8")
+    trained = trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.save_model()
+    trainer.save_metrics("train", trained.metrics)
+    measured = _measure(trainer, report, "eval", training.classes.names) if report else {}
+    if monitored:
+        measured |= _measure(trainer, monitored, "selection", training.classes.names)
+    trainer.save_metrics("eval", measured)
+    trainer.save_state()
+    if trainer.is_world_process_zero():
+        card = render_segmentation_card(
+            identity,
+            measured,
+            name=folder.resolve().name,
+            architecture=type(trainer.model).__name__,
+            own_code=getattr(trainer.model, "_auto_class", None) is not None,
+            steps=trainer.state.global_step,
+            command=_command(config),
+            version=__version__,
+        )
+        (folder / "README.md").write_text(card, "utf-8")
+        if config.push_to_hub:
+            logger.info(push_model(folder, config.hub_model_id, private=config.hub_private_repo))
+    return measured
+
+
+def open_processor(config: SegmentationConfig) -> Any:
+    """What brings a picture into the form that the segmentor was trained on, saved beside it."""
+    size = config.crop_size if config.eval_size is None else config.eval_size
+    shown: dict[str, Any] = {"do_resize": bool(size), "do_reduce_labels": False}
+    if size:
+        # One square where a window of fixed size slides: pipelines have no windows.
+        shown["size"] = (
+            {"height": size, "width": size} if config.eval_window else {"shortest_edge": size}
+        )
+    if config.model_name_or_path is None:
+        return SegformerImageProcessor(image_mean=_UNTRAINED, image_std=_UNTRAINED, **shown)
+    theirs = AutoImageProcessor.from_pretrained(config.model_name_or_path)
+    return SegformerImageProcessor(
+        image_mean=theirs.image_mean, image_std=theirs.image_std, **shown
+    )
+
+
+def _command(config: SegmentationConfig) -> str:
+    """The command that trains it again, without paths of the machine."""
+    usual = SegmentationConfig().identity()
+    changed = {key: value for key, value in config.identity().items() if value != usual[key]}
+    arguments = to_arguments(without_paths(changed))
+    return shlex.join(["scribblegen", "train-segmentation", *arguments])
+
+
+def _num_epochs(config: SegmentationConfig, num_real: int) -> int:
+    """Epochs of the whole training, for schemes that change with them."""
+    if config.max_steps <= 0:
+        return math.ceil(config.num_train_epochs)
+    samples = config.train_batch_size * config.gradient_accumulation_steps * config.world_size
+    return max(1, math.ceil(config.max_steps * samples / num_real))
+
+
+def _checkpoint(folder: Path, asked: str | None, identity: dict[str, Any]) -> str | None:
+    """The checkpoint to go on from, if one is asked for; of this very training."""
+    if not asked or asked == "False":
+        return None
+    if (folder / RUN_FILE).is_file():
+        there = json.loads((folder / RUN_FILE).read_text("utf-8"))
+        differing = differences(there, identity)
+        if differing:
+            raise ValueError(
+                f"`resume_from_checkpoint`: {folder} holds another training: "
+                f"{'; '.join(differing)}. Take another `output_dir`, or the same options."
+            )
+    if asked not in (LATEST, "True"):
+        return asked
+    found = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    logger.info("no checkpoint yet: from the start" if found is None else f"going on from {found}")
+    return found
+
+
+def _judged_twins(rows: SegmentationRows, config: SegmentationConfig) -> SegmentationRows:
+    """The twins that another segmentor finds good."""
+    name = str(config.agreement_model)
+    judge: PreTrainedModel = AutoModelForSemanticSegmentation.from_pretrained(name)
+    names = tuple(judge.config.id2label[i] for i in range(judge.config.num_labels))
+    if names != rows.classes.names:
+        raise ValueError(
+            f"`agreement_model` must know the classes {rows.classes.names}. {name} has {names}."
+        )
+    processor = AutoImageProcessor.from_pretrained(name)
+    mean, std = (
+        np.asarray(v, np.float32) * 255 for v in (processor.image_mean, processor.image_std)
+    )
+
+    def read(row: int) -> tuple[Tensor, np.ndarray]:
+        image, label = rows.read(row)
+        return normalised(image, mean, std).to(config.device), label
+
+    judge.to(config.device)
+    before = num_twins(rows)
+    kept = agreed_twins(
+        rows,
+        partial(agreement, judge, config.inference(), read),
+        at_least=config.min_agreement,
+        best=config.best_twins,
+    )
+    logger.info(f"{num_twins(kept)} of {before} twins agree with {name}")
+    return kept
+
+
+def _measure(
+    trainer: SegmentationTrainer, images: WholeImages, prefix: str, names: tuple[str, ...]
+) -> dict[str, Any]:
+    """`<prefix>_mean_iou`, ..., and intersection over union and accuracy of every class."""
+    output = trainer.predict(images, metric_key_prefix=prefix)
+    matrices = torch.as_tensor(np.asarray(output.predictions)).sum(dim=0).long().numpy()
+    found = scores(matrices)
+    measured: dict[str, Any] = {
+        f"{prefix}_{k}": v for k, v in found.items() if isinstance(v, float)
+    }
+    for kind, values in (
+        ("iou", found["per_category_iou"]),
+        ("accuracy", found["per_category_accuracy"]),
+    ):
+        for name, value in zip(names, values, strict=True):
+            measured[f"{prefix}_{kind}_{name}"] = None if np.isnan(value) else float(value)
+    return {**measured, f"{prefix}_images": len(images)}
