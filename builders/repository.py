@@ -17,7 +17,7 @@ from scribblegen.images import decode_image, decode_label
 from scribblegen.run_folder import CONFIG_FILE
 from scribblegen.shards import finished_shards, read_manifest
 
-GALLERY = "assets/grid.png"
+GALLERY, LABEL_FILE = "assets/grid.png", "id2label.json"
 _MOST_COLUMNS = 14  # twins beyond this are thinned out: a card is read on a screen
 
 
@@ -31,20 +31,35 @@ def write_repository(folder: str | Path) -> None:
         FileNotFoundError: no run in `folder`.
     """
     folder = Path(folder)
-    manifest = _manifest(folder)
-    options = yaml.safe_load((folder / CONFIG_FILE).read_text("utf-8"))
+    manifest = run_manifest(folder)
     id2label = {str(c["id"]): c["name"] for c in manifest["classes"]}
     write_gallery(folder)
-    _write_text(folder / "id2label.json", json.dumps(id2label, indent=1, ensure_ascii=False))
-    card = render_dataset_card(
+    _write_text(folder / LABEL_FILE, json.dumps(id2label, indent=1, ensure_ascii=False))
+    _write_text(folder / "README.md", dataset_card(folder, name=folder.resolve().name))
+
+
+def dataset_card(
+    folder: Path, *, name: str, run_folder: str = "run", gallery: str = GALLERY
+) -> str:
+    """The card of a run's folder.
+
+    Args:
+        folder: of the run.
+        name: of the repository: folder or Hub id.
+        run_folder, gallery: where the repository has the run's records and its picture.
+    """
+    manifest = run_manifest(folder)
+    options = yaml.safe_load((folder / CONFIG_FILE).read_text("utf-8"))
+    return render_dataset_card(
         manifest,
         options,
-        name=folder.resolve().name,
+        name=name,
         license=options["license"],
         example=_example(folder, manifest),
         pipeline=options["pipeline"],
+        run_folder=run_folder,
+        gallery=gallery,
     )
-    _write_text(folder / "README.md", card)
 
 
 def write_gallery(folder: str | Path, path: str | Path | None = None, *, rows: int = 6) -> Path:
@@ -59,7 +74,7 @@ def write_gallery(folder: str | Path, path: str | Path | None = None, *, rows: i
         FileNotFoundError: nothing is finished yet.
     """
     folder = Path(folder)
-    manifest = _manifest(folder)
+    manifest = run_manifest(folder)
     classes = Classes(
         tuple(c["name"] for c in manifest["classes"]),
         tuple(tuple(c["palette_rgb"]) for c in manifest["classes"]),
@@ -89,7 +104,12 @@ def write_gallery(folder: str | Path, path: str | Path | None = None, *, rows: i
     return target
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def run_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a run's folder.
+
+    Raises:
+        FileNotFoundError: it holds no run.
+    """
     manifest = read_manifest(folder)
     if "method" not in manifest:
         raise FileNotFoundError(f"{folder} holds no run. `scribblegen build` makes one.")

@@ -7,6 +7,7 @@ from typing import Any
 
 from huggingface_hub import DatasetCardData
 
+from scribblegen.cards.merge import marked
 from scribblegen.cards.template import card_environment, read_template
 
 _TAGS = ("synthetic", "scribbles", "weakly-supervised")
@@ -24,6 +25,8 @@ def render_dataset_card(
     license: str,
     example: dict[str, Any] | None = None,
     pipeline: str | None = None,
+    run_folder: str = "run",
+    gallery: str = "assets/grid.png",
 ) -> str:
     """The README.md of a dataset repository.
 
@@ -34,14 +37,16 @@ def render_dataset_card(
         license: of the photographs, a Hub license id.
         example: one synthetic record without its pictures.
         pipeline: that the twins come from, where it is one of scribblegen's own.
+        run_folder, gallery: where the repository has the run's records and its picture.
     """
     subsets = subset_table(manifest)
     rejections = [r for unit in manifest["units"] for r in unit["rejections"]]
     reasons = Counter(r["reason"] for r in rejections)
     template = card_environment().from_string(read_template("dataset_card.md"))
-    return template.render(
-        card_data=_card_data(manifest, subsets, name, license).to_yaml(),
+    text = template.render(
         name=name,
+        run_folder=run_folder,
+        gallery=gallery,
         method=manifest["method"],
         method_text=read_template(f"methods/{manifest['method']}.md"),
         subsets=subsets,
@@ -57,6 +62,14 @@ def render_dataset_card(
         environment=manifest["environment"],
         version=manifest["scribblegen"],
     )
+    card_data = _card_data(manifest, subsets, name, license).to_yaml()
+    return f"---\n{card_data}\n---\n\n{marked(text, run_key(manifest))}"
+
+
+def run_key(manifest: dict[str, Any]) -> str:
+    """A short name of a run: of its options, sources and weights."""
+    identity = json.dumps(manifest["identity"], sort_keys=True)
+    return hashlib.sha256(identity.encode()).hexdigest()[:8]
 
 
 def subset_table(manifest: dict[str, Any]) -> list[dict[str, Any]]:

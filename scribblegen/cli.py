@@ -24,6 +24,7 @@ commands:
   demo      the whole way in a few minutes, with nothing but this package
   build     photographs with scribbles -> a dataset repository of real and synthetic subsets
   preview   the picture of a run, finished or not: sources, scribbles and their twins
+  publish   a finished run's folder -> a dataset repository on the Hub
   train-controlnet
             a ControlNet for your classes, on photographs with scribbles
   train-segmentation
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "demo": demo,
         "build": build,
         "preview": preview,
+        "publish": publish,
         "train-controlnet": train_controlnet,
         "train-segmentation": train_segmentation,
         "study": study,
@@ -161,6 +163,39 @@ def study(arguments: Sequence[str]) -> None:
     set_up_logging(main_process=True)
     with refusals("study", (RunError, ValueError, OSError, FloatingPointError)):
         print(run_study(plan, str(run_config.output_dir), num_processes=run_config.num_processes))
+
+
+def publish(arguments: Sequence[str]) -> None:
+    """`scribblegen publish FOLDER --repo_id me/name`."""
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        "scribblegen publish",
+        description="Publishes the folder of a finished run, or of a trained model, on the Hub.",
+    )
+    parser.add_argument("folder", help="Folder of the run or model.")
+    parser.add_argument(
+        "--repo_id", required=True, help="owner/name, or a name under the logged-in user."
+    )
+    parser.add_argument("--private", action="store_true", help="If the repository is new.")
+    parser.add_argument("--tag", help="Name of the published state, such as v1.")
+    parser.add_argument("--create_pr", action="store_true", help="Open a pull request instead.")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="Replace subsets made with another config."
+    )
+    parser.add_argument(
+        "--no_verify", action="store_true", help="Do not read back what was published."
+    )
+    options = vars(parser.parse_args(arguments))
+    from huggingface_hub.errors import HfHubHTTPError
+
+    from scribblegen.publish_command import publish_folder
+
+    set_up_logging(main_process=True)
+    with refusals("publish", (ValueError, OSError, RuntimeError, HfHubHTTPError)):
+        options["private"] = options["private"] or None
+        options["verify"] = not options.pop("no_verify")
+        print(publish_folder(**options))
 
 
 def _print_summary(output_dir: str, progress: "Progress", distinct_cells: float) -> None:

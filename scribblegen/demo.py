@@ -108,7 +108,6 @@ def _train(folder: Path, output_dir: Path, twins: Sequence[str], steps: int) -> 
         crop_size=64,
         scale_min=0.75,
         scale_max=1.5,
-        keep_decoded=True,
         max_steps=steps,
         per_device_train_batch_size=16,
         learning_rate=2e-3,

@@ -58,7 +58,7 @@ def test_masks_or_scribbles(repository):
 def loader(rows, **options):
     scheme = Scheme(name="curriculum", num_real=5, twin_sets=rows.twin_sets, num_epochs=4)
     sampler = SchemeSampler(scheme)
-    views = Views(rows, Augmentation(crop_size=32), seed=0, mean=(0.5,) * 3, std=(0.5,) * 3)
+    views = Views(rows, Augmentation(crop_size=32), seed=0)
     return sampler, DataLoader(views, batch_size=2, sampler=sampler, **options)
 
 
@@ -78,13 +78,12 @@ def test_the_schedule_advances_whatever_workers_read(repository):
 
 def test_a_view_knows_what_lies_outside(repository):
     rows = rows_of(repository)
-    views = Views(rows, Augmentation(crop_size=64, scale=(0.5, 0.5)), seed=0,
-                  mean=(0.5,) * 3, std=(0.5,) * 3)  # fmt: skip
+    views = Views(rows, Augmentation(crop_size=64, scale=(0.5, 0.5)), seed=0)
     view = next(iter(SchemeSampler(Scheme(name="none", num_real=5))))
     item = views[view]
     assert item["inside"].sum() == 32 * 32
     assert (item["labels"][~item["inside"]] == 255).all()
-    assert item["pixel_values"].dtype == torch.float32
+    assert item["pixel_values"].dtype == torch.uint8
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,14 @@ from scribblegen.trainers.deeplab import (
     DeepLabV3PlusForSemanticSegmentation,
 )
 from scribblegen.trainers.schemes import Scheme
-from scribblegen.trainers.segmentation import SegmentationTrainer, WholeImages
+from scribblegen.trainers.segmentation import SegmentationTrainer
 from scribblegen.trainers.segmentation_config import SegmentationConfig
-from scribblegen.trainers.segmentation_data import SchemeSampler, SegmentationRows, Views
+from scribblegen.trainers.segmentation_data import (
+    SchemeSampler,
+    SegmentationRows,
+    Views,
+    WholeImages,
+)
 from scribblegen.trainers.segmentation_models import head_parameters, open_model
 
 HALF = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
@@ -74,8 +79,8 @@ def trainer(folder, kind="small", rows=None, **changes):
         small_model(kind),
         config,
         sampler,
-        train_dataset=Views(rows, config.augmentation(), seed=config.seed, **HALF),
-        eval_dataset=WholeImages(Squares(6, labelled=1.0), **HALF),
+        train_dataset=Views(rows, config.augmentation(), seed=config.seed),
+        eval_dataset=WholeImages(Squares(6, labelled=1.0)),
         **HALF,
     )
 

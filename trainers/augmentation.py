@@ -9,6 +9,7 @@ from scribblegen.classes import IGNORE_INDEX
 
 # What a crop shows beyond the image: the usual mean colour, which is zero to the network.
 _PADDING = (124, 116, 104)
+_MIRRORED = Image.Transpose.FLIP_LEFT_RIGHT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,7 @@ class Augmentation:
         factor = shorter / min(height, width)
         size = (max(1, round(width * factor)), max(1, round(height * factor)))
         left, top = (_offset(side, self.crop_size, rng) for side in size)
+        mirrored = rng.random() < self.flip
         # Only what the crop shows is resized: from this box of the source.
         box = (
             left / size[0] * width,
@@ -66,21 +68,41 @@ class Augmentation:
         shown = (min(self.crop_size, size[0]), min(self.crop_size, size[1]))
         picture = Image.fromarray(image).resize(shown, Image.Resampling.BILINEAR, box=box)
         classes = Image.fromarray(label).resize(shown, Image.Resampling.NEAREST, box=box)
+        if mirrored:  # here: PIL mirrors several times faster than NumPy
+            picture, classes = (p.transpose(_MIRRORED) for p in (picture, classes))
         if rng.random() < self.blur:
             picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.1, 1.0)))
         pixels = np.asarray(picture)
         if self.jitter:
             pixels = _jittered(pixels, self.jitter, rng)
-        view = np.empty((self.crop_size, self.crop_size, 3), np.uint8)
+        square = (self.crop_size, self.crop_size)
+        if shown == square:
+            return pixels, np.asarray(classes), np.ones(square, bool)
+        place = (
+            slice(0, shown[1]),
+            slice(self.crop_size - shown[0], None) if mirrored else slice(0, shown[0]),
+        )
+        view = np.empty((*square, 3), np.uint8)
         view[:] = _PADDING
-        view[: shown[1], : shown[0]] = pixels
-        labels = np.full((self.crop_size, self.crop_size), IGNORE_INDEX, np.uint8)
-        labels[: shown[1], : shown[0]] = np.asarray(classes)
-        inside = np.zeros(labels.shape, bool)
-        inside[: shown[1], : shown[0]] = True
-        if rng.random() < self.flip:
-            view, labels, inside = view[:, ::-1], labels[:, ::-1], inside[:, ::-1]
-        return np.ascontiguousarray(view), np.ascontiguousarray(labels), inside.copy()
+        view[place] = pixels
+        labels = np.full(square, IGNORE_INDEX, np.uint8)
+        labels[place] = np.asarray(classes)
+        inside = np.zeros(square, bool)
+        inside[place] = True
+        return view, labels, inside
+
+
+def centre_crop(image: np.ndarray, label: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The centre square of an image whose shorter side is brought to `side`, and of its label."""
+    height, width = label.shape
+    factor = side / min(height, width)
+    # The longer side is cut to whole pixels, as RLoss does.
+    size = (max(side, int(width * factor)), max(side, int(height * factor)))
+    left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
+    box = (left, top, left + side, top + side)
+    shown = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR).crop(box)
+    classes = Image.fromarray(label).resize(size, Image.Resampling.NEAREST).crop(box)
+    return np.asarray(shown), np.asarray(classes)
 
 
 def _offset(side: int, crop: int, rng: np.random.Generator) -> int:

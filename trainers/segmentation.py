@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
 from transformers import PreTrainedModel, Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -27,7 +26,7 @@ from scribblegen.trainers.losses import (
     partial_cross_entropy,
 )
 from scribblegen.trainers.segmentation_config import SegmentationConfig
-from scribblegen.trainers.segmentation_data import SchemeSampler, SegmentationRows, normalised
+from scribblegen.trainers.segmentation_data import SchemeSampler, as_pixels
 from scribblegen.trainers.segmentation_models import head_parameters
 
 _AUXILIARY_WEIGHT = 0.4  # of UperNet's and DPT's second head, as in their own losses
@@ -46,7 +45,7 @@ class SegmentationTrainer(Trainer):
         model: from `open_model`.
         args: the config.
         sampler: of the views.
-        mean, std: that the views were normalised with, of values in [0, 1].
+        mean, std: of the network's input, for values in [0, 1].
         **options: of `Trainer`: `train_dataset` (`Views`), `eval_dataset` (`WholeImages`), ...
     """
 
@@ -92,7 +91,7 @@ class SegmentationTrainer(Trainer):
         """The sum of the configured losses; cross-entropy over `num_items_in_batch` pixels."""
         labels, config = inputs["labels"], self.config
         self._auxiliary.clear()
-        outputs = model(pixel_values=inputs["pixel_values"])
+        outputs = model(pixel_values=self._normalised(inputs["pixel_values"]))
         count = None
         if num_items_in_batch is not None:
             # Gradients are averaged over the processes, the count is of all of them.
@@ -109,8 +108,7 @@ class SegmentationTrainer(Trainer):
         if config.absent_class_weight:
             loss = loss + share * config.absent_class_weight * absent_class_loss(logits, labels)
         if config.dense_crf_weight or config.gated_crf_weight:
-            images = inputs["pixel_values"].float() * self._std.to(labels.device)
-            images = images + self._mean.to(labels.device)
+            images = inputs["pixel_values"].float()
             if config.dense_crf_weight:
                 loss = loss + share * config.dense_crf_weight * dense_crf_loss(
                     logits,
@@ -149,15 +147,20 @@ class SegmentationTrainer(Trainer):
         """A confusion matrix for every image, at its own size: nothing else is gathered."""
         inputs = self._prepare_inputs(inputs)
         matrices = []
-        for image, label in zip(inputs["pixel_values"], inputs["labels"], strict=True):
+        for pixels, label in zip(inputs["pixel_values"], inputs["labels"], strict=True):
             with self.compute_loss_context_manager():
+                image = self._normalised(pixels[None])[0]
                 found = self.inference.probabilities(model, image).argmax(dim=0)
             matrix = confusion_matrix(
                 found.cpu().numpy(), label.cpu().numpy(), self.model.config.num_labels
             )
-            matrices.append(torch.from_numpy(matrix))
+            matrices.append(torch.from_numpy(matrix.astype(np.int32)))  # kept for every image
         stacked = torch.stack(matrices).to(self.args.device)
         return None, stacked, torch.zeros(len(matrices), device=self.args.device)
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) uint8 -> the network's input, float32."""
+        return (pixels.float() - self._mean.to(pixels.device)) / self._std.to(pixels.device)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return self.sampler
@@ -183,8 +186,8 @@ class SegmentationTrainer(Trainer):
         device = self.args.device
 
         def read(row: int) -> tuple[Tensor, np.ndarray]:
-            image, label = views.whole(row)
-            return image.to(device), label
+            image, label = views.read(row)
+            return self._normalised(as_pixels(image)[None].to(device))[0], label
 
         return choose_stage(
             scheme.twin_sets,
@@ -219,54 +222,6 @@ class SegmentationTrainer(Trainer):
         _load_weights(self.model, str(self.state.best_model_checkpoint))
 
 
-class WholeImages(torch.utils.data.Dataset[dict[str, Tensor]]):
-    """Images and masks at their own size, for evaluation.
-
-    Args:
-        rows: to read from; the real ones alone are read.
-        mean, std: of the network's input, for values in [0, 1].
-        crop: side of the centre crop that is shown, of the image scaled to this shorter side; the
-            whole image at its own size if None.
-    """
-
-    def __init__(
-        self,
-        rows: SegmentationRows,
-        *,
-        mean: Sequence[float],
-        std: Sequence[float],
-        crop: int | None = None,
-    ) -> None:
-        self.rows, self.crop = rows, crop
-        self._mean = np.asarray(mean, np.float32) * 255
-        self._std = np.asarray(std, np.float32) * 255
-
-    def __len__(self) -> int:
-        return self.rows.num_real
-
-    def __getitem__(self, row: int) -> dict[str, Tensor]:
-        image, label = self.rows.read(row)
-        if self.crop is not None:
-            image, label = _centre_crop(image, label, self.crop)
-        return {
-            "pixel_values": normalised(image, self._mean, self._std),
-            "labels": torch.from_numpy(label.astype(np.int64)),
-        }
-
-
-def _centre_crop(image: np.ndarray, label: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """The centre square of an image whose shorter side is brought to `side`, and of its label."""
-    height, width = label.shape
-    factor = side / min(height, width)
-    # The longer side is cut to whole pixels, as RLoss does.
-    size = (max(side, int(width * factor)), max(side, int(height * factor)))
-    left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
-    box = (left, top, left + side, top + side)
-    shown = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR).crop(box)
-    classes = Image.fromarray(label).resize(size, Image.Resampling.NEAREST).crop(box)
-    return np.asarray(shown), np.asarray(classes)
-
-
 def _collated(items: list[dict[str, Tensor]]) -> dict[str, Any]:
     """Views in one tensor each; whole images, of any sizes, in lists."""
     if "inside" in items[0]:
@@ -275,7 +230,7 @@ def _collated(items: list[dict[str, Tensor]]) -> dict[str, Any]:
 
 
 def _summed_scores(prediction: Any) -> dict[str, float]:
-    found = scores(np.asarray(prediction.predictions).sum(axis=0).astype(np.int64))
+    found = scores(np.asarray(prediction.predictions).sum(axis=0, dtype=np.int64))
     return {key: value for key, value in found.items() if isinstance(value, float)}
 
 

@@ -76,7 +76,7 @@ class SegmentationConfig(TrainingArguments):
     flip: float = option(0.5, "Probability to mirror.")
     blur: float = option(0.0, "Probability of a Gaussian blur.")
     jitter: float = option(0.0, "Largest relative change of brightness, contrast, saturation.")
-    keep_decoded: bool = option(False, "Keep every decoded picture in memory.")
+    cache_gb: float = option(1.0, "GB of decoded pictures that each loading process keeps.")
     divide_by_batch: bool = option(
         False, "Divide the cross-entropy by the samples of a call once more, as RLoss does."
     )

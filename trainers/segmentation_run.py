@@ -25,18 +25,19 @@ from transformers.trainer_utils import get_last_checkpoint
 from scribblegen import __version__
 from scribblegen.cards.render_segmentation import render_segmentation_card
 from scribblegen.configs import differences, to_arguments, without_paths
-from scribblegen.model_publishing import push_model
+from scribblegen.model_publishing import publish_model
 from scribblegen.trainers.adaptive import agreement
 from scribblegen.trainers.confusion import scores
 from scribblegen.trainers.row_selection import agreed_twins, near_twins, num_twins, split_off
 from scribblegen.trainers.schemes import Scheme
-from scribblegen.trainers.segmentation import SegmentationTrainer, WholeImages
+from scribblegen.trainers.segmentation import SegmentationTrainer
 from scribblegen.trainers.segmentation_config import CROP, SegmentationConfig
 from scribblegen.trainers.segmentation_data import (
     SchemeSampler,
     SegmentationRows,
     Views,
-    normalised,
+    WholeImages,
+    as_pixels,
     open_rows,
 )
 from scribblegen.trainers.segmentation_models import open_model
@@ -122,12 +123,11 @@ def train_segmentation(config: SegmentationConfig) -> dict[str, Any]:
         iteration_matched=config.iteration_matched,
         seed=config.seed,
     )
-    views = Views(
-        training, config.augmentation(), seed=config.seed, keep_decoded=config.keep_decoded, **norm
-    )
+    cache_bytes = int(config.cache_gb * 1e9)
+    views = Views(training, config.augmentation(), seed=config.seed, cache_bytes=cache_bytes)
     crop = config.crop_size if config.eval_protocol == CROP else None
-    report = data.report and WholeImages(data.report, crop=crop, **norm)
-    monitored = data.selection and WholeImages(data.selection, crop=crop, **norm)
+    report = data.report and WholeImages(data.report, crop=crop)
+    monitored = data.selection and WholeImages(data.selection, crop=crop)
     identity = {
         **without_paths(config.identity()),
         "classes": list(training.classes.names),
@@ -170,7 +170,8 @@ def train_segmentation(config: SegmentationConfig) -> dict[str, Any]:
         )
         (folder / "README.md").write_text(card, "utf-8")
         if config.push_to_hub:
-            logger.info(push_model(folder, config.hub_model_id, private=config.hub_private_repo))
+            published = publish_model(folder, config.hub_model_id, private=config.hub_private_repo)
+            logger.info(f"published {published.address}")
     return measured
 
 
@@ -237,12 +238,13 @@ def _judged_twins(rows: SegmentationRows, config: SegmentationConfig) -> Segment
         )
     processor = AutoImageProcessor.from_pretrained(name)
     mean, std = (
-        np.asarray(v, np.float32) * 255 for v in (processor.image_mean, processor.image_std)
+        torch.tensor(values).view(3, 1, 1) * 255
+        for values in (processor.image_mean, processor.image_std)
     )
 
     def read(row: int) -> tuple[Tensor, np.ndarray]:
         image, label = rows.read(row)
-        return normalised(image, mean, std).to(config.device), label
+        return ((as_pixels(image) - mean) / std).to(config.device), label
 
     judge.to(config.device)
     before = num_twins(rows)
@@ -261,8 +263,7 @@ def _measure(
 ) -> dict[str, Any]:
     """`<prefix>_mean_iou`, ..., and intersection over union and accuracy of every class."""
     output = trainer.predict(images, metric_key_prefix=prefix)
-    matrices = torch.as_tensor(np.asarray(output.predictions)).sum(dim=0).long().numpy()
-    found = scores(matrices)
+    found = scores(np.asarray(output.predictions).sum(axis=0, dtype=np.int64))
     measured: dict[str, Any] = {
         f"{prefix}_{k}": v for k, v in found.items() if isinstance(v, float)
     }

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from scribblegen.configs import to_dict
-from scribblegen.model_publishing import push_model
+from scribblegen.model_publishing import publish_model
 from scribblegen.sources import Source
 from scribblegen.trainers.checkpoints import checkpoints
 from scribblegen.trainers.plan import Batch, Call, Calls, Draw, Plan
@@ -176,10 +176,10 @@ class Training(Generic[Batch]):
             with self._averaged():
                 save_result()
             if run.push_to_hub:
-                address = push_model(
+                published = publish_model(
                     self.output_dir, run.hub_model_id, private=run.hub_private_repo
                 )
-                logger.info("published %s", address)
+                logger.info("published %s", published.address)
         self.accelerator.wait_for_everyone()
         self.accelerator.end_training()
         return self.output_dir
