@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 from diffusers import ControlNetModel
-from huggingface_hub import RepoUrl
-from huggingface_hub.utils import filter_repo_objects
 from PIL import Image
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.sources import open_source
 from scribblegen.controlnet_record import read_record
 from scribblegen.diffusion import Diffusion
+from scribblegen.hub_upload import Uploaded
 from scribblegen.methods.scribblegen import ScribbleGen
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
+from scribblegen.model_publishing import model_files
 from scribblegen.tiny.random_weights import random_parts
 from scribblegen.trainers.controlnet import ControlNetTrainer
 from scribblegen.trainers.controlnet_config import ControlNetConfig, ControlNetRunConfig
@@ -282,19 +282,13 @@ def equal_weights(one, other):
 def test_the_model_without_its_checkpoints_goes_to_the_hub(tmp_path, monkeypatch):
     sent = {}
 
-    class Hub:
-        def create_repo(self, repo_id, **options):
-            sent.update(repo_id=repo_id, **options)
-            return RepoUrl(f"https://huggingface.co/{repo_id}")
+    def publish(folder, repo_id, **options):
+        sent.update(repo_id=repo_id, files=[f.path for f in model_files(folder)], **options)
+        return Uploaded("c0ffee", "c0ffee", "https://huggingface.co/me/net", [])
 
-        def upload_folder(self, *, repo_id, folder_path, ignore_patterns, **options):
-            files = [str(p.relative_to(folder_path)) for p in sorted(folder_path.rglob("*"))]
-            sent["files"] = list(filter_repo_objects(files, ignore_patterns=ignore_patterns))
-            sent["to"] = repo_id
-
-    monkeypatch.setattr("scribblegen.model_publishing.HfApi", Hub)
+    monkeypatch.setattr("scribblegen.trainers.training.publish_model", publish)
     train(tmp_path, run={"push_to_hub": True, "hub_model_id": "me/net", "checkpointing_steps": 2})
-    assert sent["repo_id"] == sent["to"] == "me/net"
+    assert sent["repo_id"] == "me/net" and sent["private"] is None
     assert sent["files"] == ["README.md", "config.json", "diffusion_pytorch_model.safetensors",
                              "validation.png"]  # fmt: skip
     with pytest.raises(ValueError, match="`hub_model_id` has no effect without `push_to_hub`"):

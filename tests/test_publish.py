@@ -310,6 +310,38 @@ def test_two_hundred_publishes_through_faults_and_kills_each_end_whole(runs, tmp
                 check_commit(hub, name, commit)
 
 
+def test_a_segmentor_is_trained_from_the_hub_published_there_and_used_from_there(
+    hub, runs, tmp_path
+):
+    published(hub, tmp_path, runs["both"], "--no_verify")
+    home = tmp_path / "home"
+    said = scribblegen(
+        hub, home, "train-segmentation", "--real", REPO, "--synthetic", f"{REPO}:guidance1-encode1",
+        "--scheme", "uniform", "--eval_split", "test", "--crop_size", "48", "--max_steps", "2",
+        "--report_to", "none", "--save_strategy", "no", "--output_dir", str(tmp_path / "model"),
+        "--push_to_hub", "True", "--hub_model_id", "me/segmentor",
+    )  # fmt: skip
+    assert f"published {hub.address}/me/segmentor" in said
+    contents = hub.contents("model", "me/segmentor")
+    assert {"README.md", "config.json", "model.safetensors", "preprocessor_config.json",
+            "small_segmentor.py"} <= set(contents)  # fmt: skip
+    assert not [name for name in contents if name.endswith(".bin")]
+    assert not [name for name, data in contents.items() if str(tmp_path).encode() in data]
+    use = (
+        "import scribblegen.trainers.segmentation_models\n"
+        "from huggingface_hub import ModelCard\nfrom PIL import Image\n"
+        "from transformers import pipeline\n"
+        "segmentor = pipeline('image-segmentation', model='me/segmentor')\n"
+        "print(len(segmentor(Image.new('RGB', (64, 48)), subtask='semantic')) > 0)\n"
+        "card = ModelCard.load('me/segmentor')\n"
+        "print(card.data.datasets, card.data.pipeline_tag)"
+    )
+    said = run_python(hub, tmp_path / "fresh", "-c", use).stdout
+    assert said.splitlines()[-2:] == ["True", "['me/scenes-twins'] image-segmentation"]
+    again = scribblegen(hub, home, "publish", str(tmp_path / "model"), "--repo_id", "me/segmentor")
+    assert "nothing: all of it was there" in again and "read back      the same" in again
+
+
 def check_commit(hub, name, commit):
     """No half card, no subset without its shards, at any moment that anyone could have seen."""
     if "README.md" not in commit.files:
