@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from datasets import Image, load_dataset
 from huggingface_hub import HfApi
 
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 _RUN = "run"
 _GRID = ("guidance_scales", "encode_ratios")  # a grid may grow: its other cells stay as they are
 _COMPARED_ROWS = 8
+_UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +93,7 @@ def publish(
     repo_id: str,
     *,
     private: bool | None = None,
+    license: str | None = None,
     tag: str | None = None,
     create_pr: bool = False,
     overwrite: bool = False,
@@ -104,6 +107,7 @@ def publish(
         folder: of a complete run.
         repo_id: `owner/name`, or a name under the logged-in user.
         private: of a new repository; the owner's default if None.
+        license: of the photographs, a Hub license id; needed where the run does not tell it.
         tag: names the commit.
         create_pr: open a pull request instead of writing to the main branch.
         overwrite: replace subsets that were made with another config.
@@ -114,13 +118,20 @@ def publish(
         OSError: what was read back is not what was sent.
     """
     run = open_local_run(folder)
+    options = yaml.safe_load((run.folder / CONFIG_FILE).read_text("utf-8"))
+    license = license or options["license"]
+    if license == _UNKNOWN:
+        raise ValueError(
+            "`license` of the photographs must be told to whoever uses them: give --license with "
+            "an id of the Hub, such as cc-by-4.0, or other."
+        )
     api = HfApi()
     full_id = make_repository(api, repo_id, "dataset", private)
     uploaded = upload(
         api,
         full_id,
         "dataset",
-        lambda remote: plan_publication(run, remote, overwrite=overwrite),
+        lambda remote: plan_publication(run, remote, license=license, overwrite=overwrite),
         message=f"scribblegen run {run.key}: {', '.join(list(run.shards)[:5])}"
         f"{', ...' if len(run.shards) > 5 else ''}",
         create_pr=create_pr,
@@ -136,7 +147,9 @@ def publish(
     return Published(full_id, uploaded, subsets, verify)
 
 
-def plan_publication(run: LocalRun, remote: Remote, *, overwrite: bool = False) -> Changes:
+def plan_publication(
+    run: LocalRun, remote: Remote, *, license: str | None = None, overwrite: bool = False
+) -> Changes:
     """What has to be in the repository for the run to be in it, beside what others put there.
 
     Raises:
@@ -185,7 +198,9 @@ def plan_publication(run: LocalRun, remote: Remote, *, overwrite: bool = False) 
             "another repository."
         )
     gallery = _gallery_at(own_place)
-    own_card = dataset_card(run.folder, name=remote.repo_id, run_folder=own_place, gallery=gallery)
+    own_card = dataset_card(
+        run.folder, name=remote.repo_id, license=license, run_folder=own_place, gallery=gallery
+    )
     merged = merge_cards(card, own_card, run.key, tuple(k for k in replaced if k != run.key))
     check_no_paths([LocalFile.of("README.md", merged.encode())])
     files += [

@@ -39,13 +39,19 @@ def write_repository(folder: str | Path) -> None:
 
 
 def dataset_card(
-    folder: Path, *, name: str, run_folder: str = "run", gallery: str = GALLERY
+    folder: Path,
+    *,
+    name: str,
+    license: str | None = None,
+    run_folder: str = "run",
+    gallery: str = GALLERY,
 ) -> str:
     """The card of a run's folder.
 
     Args:
         folder: of the run.
         name: of the repository: folder or Hub id.
+        license: of the photographs; the run's own if None.
         run_folder, gallery: where the repository has the run's records and its picture.
     """
     manifest = run_manifest(folder)
@@ -54,9 +60,10 @@ def dataset_card(
         manifest,
         options,
         name=name,
-        license=options["license"],
+        license=license or options["license"],
         example=_example(folder, manifest),
         pipeline=options["pipeline"],
+        distances=_distances(folder, manifest),
         run_folder=run_folder,
         gallery=gallery,
     )
@@ -166,6 +173,18 @@ def _example(folder: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
                 record: dict[str, Any] = row
                 return record
     return None
+
+
+def _distances(folder: Path, manifest: dict[str, Any]) -> dict[str, float]:
+    """Mean distance to the source of each subset's twins."""
+    found = {}
+    for subset in manifest["subsets"]:
+        shards = finished_shards(folder, subset["subset"]).get("train", [])
+        tables = [pq.read_table(shard.path, columns=["scores"]) for shard in shards]
+        values = [v["source_distance"] for table in tables for v in table["scores"].to_pylist()]
+        if values:
+            found[subset["subset"]] = float(np.mean(values))
+    return found
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -178,6 +178,7 @@ def publish(arguments: Sequence[str]) -> None:
         "--repo_id", required=True, help="owner/name, or a name under the logged-in user."
     )
     parser.add_argument("--private", action="store_true", help="If the repository is new.")
+    parser.add_argument("--license", help="Of the photographs, where the run does not tell it.")
     parser.add_argument("--tag", help="Name of the published state, such as v1.")
     parser.add_argument("--create_pr", action="store_true", help="Open a pull request instead.")
     parser.add_argument(

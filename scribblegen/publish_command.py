@@ -40,7 +40,9 @@ def publish_folder(folder: str, repo_id: str, **options: Any) -> str:
     if any((Path(folder) / name).is_file() for name in _MODEL_FILES):
         from scribblegen.model_publishing import publish_model
 
-        options.pop("overwrite")
+        for name in ("overwrite", "license"):  # of datasets
+            if options.pop(name):
+                raise ValueError(f"`{name}` has no meaning for a model.")
         uploaded = publish_model(Path(folder), repo_id, **options)
         return "\n".join(_summary(uploaded, options["verify"]))
     raise ValueError(f"`folder` must hold a finished run or a trained model. {folder} holds none.")

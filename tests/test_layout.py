@@ -14,6 +14,7 @@ PACKAGES = ("builders", "trainers", "cards")
 TOP = {
     "scribblegen.cli",
     "scribblegen.demo",
+    "scribblegen.publish_command",
     "scribblegen.study",
     "scribblegen.study_config",
     "scribblegen.synthesize",

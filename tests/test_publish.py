@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import DatasetCard
 
 from scribblegen.builders.config import SourceConfig
-from scribblegen.builders.publish import open_local_run
+from scribblegen.builders.publish import open_local_run, publish
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.model_publishing import model_files
 from scribblegen.run_config import OutputConfig
@@ -210,6 +210,15 @@ def test_a_damaged_upload_is_found(hub, runs, tmp_path):
     commit.files[name] = hub.store(b"something else", large=True)
     said = published(hub, tmp_path, runs["half"])
     assert "read back      the same" in said and same_as_folder(hub, runs["half"])
+
+
+def test_a_license_is_asked_for_where_it_is_unknown(runs, tmp_path):
+    def forget(folder):
+        config = folder / "run/config.yaml"
+        config.write_text(config.read_text().replace("cc0-1.0", "unknown"))
+
+    with pytest.raises(ValueError, match="give --license with an id of the Hub"):
+        publish(edited(runs, tmp_path, forget), REPO)
 
 
 def edited(runs, tmp_path, edit):
