@@ -4,9 +4,10 @@ Of every fraction a ControlNet is trained on that fraction alone, twins are draw
 are trained, all for equally many steps. What is finished is kept: run it again to go on.
 """
 
+import contextlib
+import io
 import json
 import logging
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -24,7 +25,8 @@ from scribblegen.synthesize import build
 from scribblegen.tiny import TINY, tiny_folder
 
 logger = logging.getLogger(__name__)
-_PLAN_FILE, _RESULT_FILE = "study.json", "all_results.json"
+_PLAN_FILE = "study.json"
+_RESULT_FILE = "eval_results.json"  # written when all is measured
 
 
 @dataclass(frozen=True)
@@ -126,11 +128,11 @@ def _make_twins(plan: StudyPlan, folder: Path, fraction: float) -> None:
 
 
 def _trainings(plan: StudyPlan, folder: Path) -> Iterator[Training]:
-    for fraction in plan.study.fractions:
-        inside = _fraction_folder(folder, fraction)
-        twins = inside / "twins"
-        for arm in plan.study.arms:
-            for seed in plan.study.seeds:
+    for seed in plan.study.seeds:  # outermost: a study that is cut short has compared like seeds
+        for fraction in plan.study.fractions:
+            inside = _fraction_folder(folder, fraction)
+            twins = inside / "twins"
+            for arm in plan.study.arms:
                 options = {**plan.segmentation, **plan.arm_options(arm)}
                 if arm.endswith(AGREED):
                     options["min_agreement"] = plan.study.min_agreement
@@ -182,11 +184,8 @@ def _train(options: dict[str, Any]) -> None:
 
     quiet = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no",
              "logging_strategy": "no"}  # fmt: skip
-    with open(os.devnull, "w") as nowhere:
-        import contextlib
-
-        with contextlib.redirect_stdout(nowhere):
-            train_segmentation(SegmentationConfig(**{**quiet, **options}))
+    with contextlib.redirect_stdout(io.StringIO()):  # the Trainer prints its dictionaries
+        train_segmentation(SegmentationConfig(**{**quiet, **options}))
 
 
 def _read(path: Path) -> dict[str, Any]:

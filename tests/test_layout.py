@@ -88,6 +88,11 @@ def test_no_module_has_two_ideas():
         assert len(path.read_text("utf-8").splitlines()) <= 300, module
 
 
+def test_nobody_s_code_is_trusted_by_itself():
+    for module, path in modules().items():
+        assert "trust_remote_code=True" not in path.read_text("utf-8"), module
+
+
 def test_ci_runs_the_commands_of_the_readme_and_nothing_else():
     readme = (ROOT / "README.md").read_text("utf-8")
     blocks = re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)

@@ -4,17 +4,22 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset, load_dataset
 from huggingface_hub import DatasetCard
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.publish import open_local_run, publish
+from scribblegen.builders.sources import open_source
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.model_publishing import model_files
+from scribblegen.records import real_features
+from scribblegen.rows import real_row
 from scribblegen.run_config import OutputConfig
 from scribblegen.synthesize import build
 from tests.hub.fixtures import TOKEN, hub_environment, run_python, scribblegen
@@ -90,6 +95,12 @@ def test_what_is_published_is_what_was_built(hub, runs, tmp_path):
     whole = run_python(hub, tmp_path / "b", "-c", ALL_ROWS, REPO, "whole").stdout
     local = run_python(hub, tmp_path / "c", "-c", ALL_ROWS, runs["both"], "whole").stdout
     assert streamed == whole == local and len(local.splitlines()) == 9
+
+    load = (
+        "from huggingface_hub import DatasetCard; print(DatasetCard.load('me/scenes-twins').data)"
+    )
+    assert "guidance1-encode0.5" in run_python(hub, tmp_path / "d", "-c", load).stdout
+    assert not [p for p in hub.folder.iterdir() if TOKEN.encode() in p.read_bytes()]
 
     hub.requests.clear()
     again = published(hub, tmp_path, runs["both"], "--tag", "v1")
@@ -287,6 +298,35 @@ def test_a_path_of_the_disk_in_a_column_is_refused(runs, tmp_path):
 
     with pytest.raises(ValueError, match="holds a path of this machine in column `image`"):
         open_local_run(edited(runs, tmp_path, edit))
+
+
+HOSTILE_IDS = ["../../x", "/nobody/s/folder", "a" * 300, "ünï/cødé 🎈", "Case", "case", "-rf",
+               "x\ny", "con"]  # fmt: skip
+
+
+def test_source_ids_are_text_and_never_a_path(hub, tmp_path, scenes):
+    source = open_source(SourceConfig(ids="0:8", scene_size=64))
+    rows = [
+        real_row(replace(scenes[i % 8], source_id=name), source.classes)
+        for i, name in enumerate(HOSTILE_IDS)
+    ]
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    table = Dataset.from_list(rows, features=real_features(source.classes))
+    table.to_parquet(photographs / "train-00000-of-00001.parquet")
+    config = SourceConfig(source="hub", dataset_name=str(photographs), id_column="source_id",
+                          label_column="label")  # fmt: skip
+    grid = ScribbleGenConfig(guidance_scales=[1.0], encode_ratios=[0.5, 1.0],
+                             num_inference_steps=2, rows=4)  # fmt: skip
+    folder = tmp_path / "hostile"
+    before = {p for p in tmp_path.rglob("*")}
+    build(config, grid, OutputConfig(pipeline="random", license="mit"), output_dir=folder)
+    outside = {p for p in tmp_path.rglob("*") if folder not in (p, *p.parents)}
+    assert outside == before, "nothing was written elsewhere"
+    published(hub, tmp_path, folder)
+    said = run_python(hub, tmp_path / "a", "-c", ALL_ROWS, REPO, "whole").stdout
+    assert said == run_python(hub, tmp_path / "b", "-c", ALL_ROWS, folder, "whole").stdout
+    assert load_dataset(str(folder), "real", split="train")["source_id"] == HOSTILE_IDS
 
 
 def test_pickled_weights_and_links_are_refused(tmp_path):

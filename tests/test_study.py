@@ -62,13 +62,13 @@ def test_every_arm_fraction_and_seed_is_measured(study):
 
 
 def test_what_is_finished_is_kept_and_what_is_asked_for_in_addition_is_made(study):
-    done = study / "out/fraction-1/segmentors/real-seed0/all_results.json"
+    done = study / "out/fraction-1/segmentors/real-seed0/eval_results.json"
     before = done.stat().st_mtime_ns
     run(study, "--arms", "real", "masks", "--seeds", "0", "1", "--fractions", "1.0")
     assert done.stat().st_mtime_ns == before
     results = json.loads((study / "out/results.json").read_text())
     assert [(r["arm"], r["seed"]) for r in results] == [
-        ("real", 0), ("real", 1), ("masks", 0), ("masks", 1)]  # fmt: skip
+        ("real", 0), ("masks", 0), ("real", 1), ("masks", 1)]  # fmt: skip
 
 
 def test_another_study_does_not_mix_into_the_folder(study):

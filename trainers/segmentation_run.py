@@ -112,17 +112,6 @@ def train_segmentation(config: SegmentationConfig) -> dict[str, Any]:
     args = copy.copy(config)
     args.dataloader_pin_memory &= config.device.type != "cpu"
     args.push_to_hub = False  # once, at the end, with the card
-    num_epochs = _num_epochs(config, training.num_real)
-    scheme = Scheme(
-        name=config.scheme,
-        num_real=training.num_real,
-        twin_sets=training.twin_sets,
-        twins_per_real=config.twins_per_real,
-        replacement_rate=config.replacement_rate,
-        num_epochs=num_epochs,
-        iteration_matched=config.iteration_matched,
-        seed=config.seed,
-    )
     cache_bytes = int(config.cache_gb * 1e9)
     views = Views(training, config.augmentation(), seed=config.seed, cache_bytes=cache_bytes)
     crop = config.crop_size if config.eval_protocol == CROP else None
@@ -140,7 +129,7 @@ def train_segmentation(config: SegmentationConfig) -> dict[str, Any]:
     trainer = SegmentationTrainer(
         model,
         args,
-        SchemeSampler(scheme),
+        SchemeSampler(_scheme(config, training)),
         train_dataset=views,
         eval_dataset=monitored or report,
         processing_class=processor,
@@ -152,27 +141,39 @@ def train_segmentation(config: SegmentationConfig) -> dict[str, Any]:
     trained = trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
     trainer.save_metrics("train", trained.metrics)
-    measured = _measure(trainer, report, "eval", training.classes.names) if report else {}
+    names = training.classes.names
+    measured = _measure(trainer, report, "eval", names) if report else {}
     if monitored:
-        measured |= _measure(trainer, monitored, "selection", training.classes.names)
+        measured |= _measure(trainer, monitored, "selection", names)
     trainer.save_metrics("eval", measured)
     trainer.save_state()
     if trainer.is_world_process_zero():
-        card = render_segmentation_card(
-            identity,
-            measured,
-            name=folder.resolve().name,
-            architecture=type(trainer.model).__name__,
-            own_code=getattr(trainer.model, "_auto_class", None) is not None,
-            steps=trainer.state.global_step,
-            command=_command(config),
-            version=__version__,
-        )
-        (folder / "README.md").write_text(card, "utf-8")
-        if config.push_to_hub:
-            published = publish_model(folder, config.hub_model_id, private=config.hub_private_repo)
-            logger.info(f"published {published.address}")
+        _publish(config, trainer, identity, measured)
     return measured
+
+
+def _publish(
+    config: SegmentationConfig,
+    trainer: SegmentationTrainer,
+    identity: dict[str, Any],
+    measured: dict[str, Any],
+) -> None:
+    """Writes the card, and pushes the folder where asked."""
+    folder = Path(str(config.output_dir))
+    card = render_segmentation_card(
+        identity,
+        measured,
+        name=folder.resolve().name,
+        architecture=type(trainer.model).__name__,
+        own_code=getattr(trainer.model, "_auto_class", None) is not None,
+        steps=trainer.state.global_step,
+        command=_command(config),
+        version=__version__,
+    )
+    (folder / "README.md").write_text(card, "utf-8")
+    if config.push_to_hub:
+        published = publish_model(folder, config.hub_model_id, private=config.hub_private_repo)
+        logger.info(f"published {published.address}")
 
 
 def open_processor(config: SegmentationConfig) -> Any:
@@ -198,6 +199,19 @@ def _command(config: SegmentationConfig) -> str:
     changed = {key: value for key, value in config.identity().items() if value != usual[key]}
     arguments = to_arguments(without_paths(changed))
     return shlex.join(["scribblegen", "train-segmentation", *arguments])
+
+
+def _scheme(config: SegmentationConfig, rows: SegmentationRows) -> Scheme:
+    return Scheme(
+        name=config.scheme,
+        num_real=rows.num_real,
+        twin_sets=rows.twin_sets,
+        twins_per_real=config.twins_per_real,
+        replacement_rate=config.replacement_rate,
+        num_epochs=_num_epochs(config, rows.num_real),
+        iteration_matched=config.iteration_matched,
+        seed=config.seed,
+    )
 
 
 def _num_epochs(config: SegmentationConfig, num_real: int) -> int:

@@ -202,7 +202,7 @@ def main() -> None:
     studio = Studio(load_diffusion(options.pipeline), samples)
     grids = {}
     for null in NULLS:
-        count = len(samples) if null == "both" else len(samples) // 2
+        count = len(samples) if null == "both" else len(samples) // 4
         conditions = studio.conditions(True, True, null)[:count]
         grids[null] = studio.draw(
             conditions, GUIDANCE_SCALES, ENCODE_RATIOS, description=f"null {null}"
