@@ -24,6 +24,7 @@ from scribblegen.model_publishing import model_files
 from scribblegen.tiny.random_weights import random_parts
 from scribblegen.trainers.controlnet import ControlNetTrainer
 from scribblegen.trainers.controlnet_config import ControlNetConfig, ControlNetRunConfig
+from scribblegen.trainers.controlnet_data import Examples
 from scribblegen.trainers.controlnet_step import FrozenBase
 from scribblegen.trainers.noise import draw_noise
 from scribblegen.trainers.plan import Plan
@@ -100,6 +101,38 @@ def test_accumulation_equals_the_large_batch(tmp_path, uninterrupted):
 
 def test_cached_latents_give_the_same_weights(tmp_path, uninterrupted):
     assert largest_difference(train(tmp_path, cache_latents=True), uninterrupted) < 1e-6
+
+
+VIEWS = {"random_flip": True, "crop_scale": 0.5, "num_views": 4}
+
+
+def test_views_are_the_same_cached_or_resumed(tmp_path):
+    plain = train(tmp_path / "plain", **VIEWS)
+    assert largest_difference(plain, train(tmp_path / "cached", cache_latents=True, **VIEWS)) < 1e-5
+    train(tmp_path / "cut", run={"checkpointing_steps": 3}, **{**VIEWS, "max_train_steps": 3})
+    resumed = train(tmp_path / "cut", run={"resume_from_checkpoint": "latest"}, **VIEWS)
+    assert largest_difference(plain, resumed) == 0
+
+
+def test_a_view_shows_a_part_of_photograph_and_scribble_alike():
+    source = open_source(SourceConfig(ids="0:3", scene_size=64, scribbles="mask"))
+    examples = Examples(source, 64, replace(CONFIG, **VIEWS))
+    whole = examples.example(1)
+    assert np.array_equal(whole.scribble, source.read(1).scribble)
+    seen = [examples.example(1, view) for view in (1, 2, 3, 1)]
+    assert torch.equal(seen[0].image, seen[3].image), "a view is always the same one"
+    assert not torch.equal(seen[0].image, whole.image)
+    # The scribble is the whole mask here: of any two pixels of one class the mean colours agree.
+    for view in seen:
+        for number in set(np.unique(view.scribble)):
+            here, there = (
+                e.image[:, torch.from_numpy(e.scribble == number)].mean(dim=1)
+                for e in (view, whole)
+            )
+            assert torch.allclose(here, there, atol=0.35)
+    draws = [d for step in Plan(3, 3, seed=0).steps(0, 100) for d in step]
+    assert {examples.view(draw) for draw in draws} == {0, 1, 2, 3}
+    assert {Examples(source, 64, CONFIG).view(draw) for draw in draws} == {0}
 
 
 def test_reading_in_other_processes_gives_the_same_weights(tmp_path, uninterrupted):

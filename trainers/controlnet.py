@@ -73,7 +73,7 @@ class ControlNetTrainer:
         self.resolution = self.base.resolution(config.resolution)
         self.trainable = self._trainable()
         loader = ExampleLoader(
-            Examples(source, self.resolution, config.prompt_mode, config.prompt_stem),
+            Examples(source, self.resolution, config),
             self.base,
             cache_latents=config.cache_latents,
             num_workers=run_config.dataloader_num_workers,

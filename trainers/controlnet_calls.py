@@ -25,7 +25,7 @@ class ExampleLoader:
     Args:
         examples: of the source.
         base: encodes the images that are kept as latents.
-        cache_latents: encode every photograph once.
+        cache_latents: encode every view of a photograph once.
         num_workers: processes that read photographs, where nothing is kept.
     """
 
@@ -34,7 +34,7 @@ class ExampleLoader:
     ) -> None:
         self.examples, self.base = examples, base
         self.cache_latents, self.num_workers = cache_latents, num_workers
-        self._cache: dict[int, tuple[Example, Tensor]] = {}
+        self._cache: dict[tuple[int, ...], tuple[Example, Tensor]] = {}
 
     def load(self, plan: list[list[Draw]]) -> Iterator[ControlNetBatch]:
         """The batch of every list of draws."""
@@ -43,14 +43,14 @@ class ExampleLoader:
                 yield ControlNetBatch(batch, None)
             return
         for draws in plan:
-            kept = [self._kept(draw.index) for draw in draws]
+            kept = [self._kept(draw.index, self.examples.view(draw)) for draw in draws]
             batch = [(draw, example) for draw, (example, _) in zip(draws, kept, strict=True)]
             yield ControlNetBatch(batch, torch.stack([latents for _, latents in kept], dim=1))
 
-    def _kept(self, index: int) -> tuple[Example, Tensor]:
-        """The example at `index` without its image, and its latents (2, C, h, w)."""
-        if index not in self._cache:
-            example = self.examples.example(index)
+    def _kept(self, *view: int) -> tuple[Example, Tensor]:
+        """A view of a photograph without its image, and its latents (2, C, h, w)."""
+        if view not in self._cache:
+            example = self.examples.example(*view)
             latents = self.base.encode(example.image[None])[:, 0].cpu()
-            self._cache[index] = replace(example, image=torch.empty(0)), latents
-        return self._cache[index]
+            self._cache[view] = replace(example, image=torch.empty(0)), latents
+        return self._cache[view]

@@ -32,12 +32,17 @@ class ControlNetConfig(TrainingConfig):
     )
     prompt_stem: str = option(PROMPT_STEM, "First words of the prompt.")
     resolution: int | None = option(None, "Side of the training square; the base's if unset.")
+    random_flip: bool = option(False, "Mirror photographs and scribbles at random.")
+    crop_scale: float = option(
+        1.0, "Show random parts, of at least this share of a photograph's sides. For few data."
+    )
+    num_views: int = option(8, "Views of a photograph, if it is mirrored or cut: one is all of it.")
     gradient_checkpointing: bool = option(False, "Less memory for more time.")
     snr_gamma: float | None = option(
         None, "Clamp of Min-SNR loss weighting, usually 5; all timesteps weigh alike if unset."
     )
     cache_latents: bool = option(
-        False, "Encode every photograph once and keep its latents in memory."
+        False, "Encode every view of a photograph once and keep its latents in memory."
     )
 
     def __post_init__(self) -> None:
@@ -49,12 +54,21 @@ class ControlNetConfig(TrainingConfig):
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"`{name}` must be one of {known}. Got {getattr(self, name)!r}.")
+        if not 0 < self.crop_scale <= 1:
+            raise ValueError(f"`crop_scale` must be in (0, 1]. Got {self.crop_scale}.")
+        if self.num_views < 1:
+            raise ValueError(f"`num_views` must be at least 1. Got {self.num_views}.")
         rates = (self.hint_dropout, self.text_dropout, self.both_dropout)
         if min(rates) < 0 or sum(rates) > 1:
             raise ValueError(
                 "`hint_dropout`, `text_dropout` and `both_dropout` must be 0 or more and sum to 1 "
                 f"at most. Got {rates}."
             )
+
+    @property
+    def views(self) -> int:
+        """Views that every photograph is shown in."""
+        return self.num_views if self.random_flip or self.crop_scale < 1 else 1
 
     @property
     def null_conditions(self) -> tuple[str, ...]:
