@@ -98,14 +98,16 @@ def read_study(arguments: Sequence[str]) -> tuple[StudyPlan, StudyRunConfig]:
 
     Args:
         arguments: `--config FILE`, a file or shipped recipe with the sections `study`, `source`,
-            `controlnet`, `twins` and `segmentation`; and flags that override `study`.
+            `controlnet`, `twins` and `segmentation`; flags that override `study`, and others with
+            their section in front, such as `--source.data_dir`.
 
     Raises:
         ValueError: a section or option is unknown or does not fit.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config")
-    config, flags = parser.parse_known_args(list(arguments))
+    config, given = parser.parse_known_args(list(arguments))
+    flags = _by_section(given)
     data: Any = {}
     if config.config is not None:
         data = yaml.safe_load(read_config_file(config.config)) or {}
@@ -116,14 +118,14 @@ def read_study(arguments: Sequence[str]) -> tuple[StudyPlan, StudyRunConfig]:
     parsed: list[Any] = []
     for section, types in _SECTIONS.items():
         where = f"{config.config}, section {section}"
-        given = to_arguments(check_options(data.get(section) or {}, types, where))
+        options = check_options(data.get(section) or {}, types, where)
         parsed += parse_configs(
             types,
-            given + (flags if section == "study" else []),
+            to_arguments(options) + flags[section],
             program="scribblegen study",
             description="Which scheme helps, with how little data.",
         )
-    study, run, source, controlnet, twins, output, _ = parsed
+    study, run, source, controlnet, twins, output, segmentation = parsed
     if config.config is None or run.output_dir is None:
         raise ValueError("`config` and `output_dir` must be given.")
     if source.test_ids is None:
@@ -140,6 +142,20 @@ def read_study(arguments: Sequence[str]) -> tuple[StudyPlan, StudyRunConfig]:
             )
     plan = StudyPlan(
         study=study, source=source, controlnet=controlnet, twins=twins, output=output,
-        segmentation=data.get("segmentation") or {},
+        segmentation=segmentation.changed(),
     )  # fmt: skip
     return plan, run
+
+
+def _by_section(flags: Sequence[str]) -> dict[str, list[str]]:
+    """`--source.data_dir X --seeds 0 1` -> the flags of every section, those without one of
+    `study`."""
+    found: dict[str, list[str]] = {section: [] for section in _SECTIONS}
+    current = "study"
+    for flag in flags:
+        if flag.startswith("--"):
+            section, dot, name = flag.removeprefix("--").partition(".")
+            current = section if dot and section in found else "study"
+            flag = f"--{name}" if dot and section in found else flag
+        found[current].append(flag)
+    return found

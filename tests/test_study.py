@@ -5,6 +5,7 @@ import json
 import pytest
 
 from scribblegen.cli import main
+from scribblegen.study_config import read_study
 from scribblegen.study_report import study_table
 
 STUDY = """
@@ -39,6 +40,16 @@ def study(tmp_path_factory):
     (folder / "study.yaml").write_text(STUDY)
     main(["study", "--config", str(folder / "study.yaml"), "--output_dir", str(folder / "out")])
     return folder
+
+
+def test_flags_reach_the_section_that_they_name(tmp_path):
+    (tmp_path / "study.yaml").write_text(STUDY)
+    others = ["--source.ids", "0:9", "--segmentation.max_steps=7", "--twins.replicates", "2"]
+    plan, run_config = read_study(["--config", str(tmp_path / "study.yaml"), "--output_dir", "o",
+                                   "--seeds", "3", "4", *others])  # fmt: skip
+    assert plan.study.seeds == [3, 4] and plan.source.ids == "0:9" and plan.twins.replicates == 2
+    assert plan.segmentation["max_steps"] == 7 and plan.segmentation["crop_size"] == 64
+    assert run_config.output_dir == "o"
 
 
 def run(folder, *flags, study=STUDY):

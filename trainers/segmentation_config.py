@@ -161,3 +161,8 @@ class SegmentationConfig(TrainingArguments):
         own = [name for name in self.__dataclass_fields__ if name not in theirs]
         written = self.to_dict()
         return {name: written[name] for name in (*own, *_DECISIVE)}
+
+    def changed(self) -> dict[str, Any]:
+        """The options that are not at their defaults, as text and numbers."""
+        usual = type(self)().to_dict()
+        return {key: value for key, value in self.to_dict().items() if value != usual[key]}

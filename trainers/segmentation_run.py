@@ -195,8 +195,7 @@ def open_processor(config: SegmentationConfig) -> Any:
 
 def _command(config: SegmentationConfig) -> str:
     """The command that trains it again, without paths of the machine."""
-    usual = SegmentationConfig().identity()
-    changed = {key: value for key, value in config.identity().items() if value != usual[key]}
+    changed = {k: v for k, v in config.changed().items() if k in config.identity()}
     arguments = to_arguments(without_paths(changed))
     return shlex.join(["scribblegen", "train-segmentation", *arguments])
 
