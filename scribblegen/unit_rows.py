@@ -31,7 +31,6 @@ class _SourceRows:
     """What the rows of one source share."""
 
     sample: Sample
-    prompt: str
     size: tuple[int, int]  # (height, width) of its twins
     real: "Future[dict[str, Any]]"
     label: "Future[bytes]"  # the scribble at `size`
@@ -84,7 +83,7 @@ class UnitRows:
         )
         scribble = resize_label(sample.scribble, *size)
         label = self.executor.submit(encode_label, scribble, self.classes)
-        self._sources[position] = _SourceRows(sample, prompt, size, real, label)
+        self._sources[position] = _SourceRows(sample, size, real, label)
         self.expected += num_twins
 
     def add_twin(self, twin: Twin, cells: list[Cell]) -> None:
@@ -140,7 +139,7 @@ class UnitRows:
             "classes": present_classes(source.sample.scribble),
             "source_id": source.sample.source_id,
             "replicate": key.replicate,
-            "prompt": source.prompt,
+            "prompt": key.prompt,
             "guidance_scale": cell.guidance_scale,
             "encode_ratio": cell.encode_ratio,
             "num_inference_steps": cell.grid.num_steps,

@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from datasets import load_dataset
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.configs import to_arguments, to_dict
@@ -178,6 +180,23 @@ def test_what_depends_on_the_source_alone_is_computed_once(tmp_path, diffusion):
     assert calls["encode"] == 6
     assert calls["embed_hint"] == 6
     assert calls["embed_prompt"] <= 7  # sources with the same classes share one; and the empty one
+
+
+def test_suffixes_vary_the_prompts_of_replicates(tmp_path):
+    suffixes = ["at dusk", "in fog", "at noon"]
+    method = replace(METHOD, guidance_scales=[1.0], replicates=3, prompt_suffixes=suffixes)
+    build(SOURCE, method, OutputConfig(pipeline="random"), output_dir=tmp_path / "run")
+    subset = f"guidance1-encode{METHOD.encode_ratios[0]:g}"
+    rows = load_dataset(str(tmp_path / "run"), subset, split="train")
+    real = load_dataset(str(tmp_path / "run"), "real", split="train")
+    prompts = dict(zip(real["source_id"], real["prompt"], strict=True))
+    ends = {}
+    for row in rows:
+        plain = prompts[row["source_id"]]
+        assert row["prompt"].startswith(f"{plain} ")
+        ends.setdefault(row["source_id"], []).append(row["prompt"].removeprefix(f"{plain} "))
+    assert all(sorted(found) == sorted(suffixes) for found in ends.values())
+    assert len({found[0] for found in ends.values()}) > 1, "not every source begins with the same"
 
 
 def test_cells_that_agree_on_every_step_are_computed_once(tmp_path, diffusion):

@@ -34,12 +34,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TwinKey:
-    """Which twin: the caller's group and position of its source, replicate and noise seed."""
+    """Which twin: the caller's group and position of its source, replicate, noise seed, prompt."""
 
     group: int
     position: int
     replicate: int
     seed: int
+    prompt: str
 
 
 class ScribbleGen:
@@ -82,11 +83,20 @@ class ScribbleGen:
         self._job_cells = tuple((grid, tuple(ws)) for grid, ws in scales.items())
 
     def prompt(self, sample: Sample) -> str:
-        """The prompt that the twins of `sample` are generated with."""
+        """The prompt that the twins of `sample` are generated with, but for its last words."""
         names = [self.classes.names[i] for i in present_classes(sample.scribble)]
         mode, stem = self.config.prompt_mode, self.config.prompt_stem
         assert mode is not None and stem is not None
         return sample_prompt(names, sample.prompt, mode, stem)
+
+    def twin_prompt(self, sample: Sample, replicate: int) -> str:
+        """The prompt of one replicate: with one of the suffixes, if there are any."""
+        prompt, suffixes = self.prompt(sample), self.config.prompt_suffixes
+        if not suffixes:
+            return prompt
+        # In turn, so that replicates differ; from where, the source decides, so that sources do.
+        first = derive_seed(self.config.seed, "suffix", sample.source_id)
+        return f"{prompt} {suffixes[(first + replicate) % len(suffixes)]}"
 
     def cells_of(self, twin: Twin) -> list[Cell]:
         """The grid cells that a twin belongs to; more than one where they agree on every step."""
@@ -150,14 +160,15 @@ class ScribbleGen:
             fit_scribble(sample.scribble, *size), self.classes, self.config.hint_encoding
         )
         embedded = diffusion.embed_hint(torch.from_numpy(hint)[None])[0]
-        prompt = self._embed_prompt(self.prompt(sample))
         drops_hint, drops_text = drops(self.null_condition)
-        conditions = Conditions(
-            prompts=(prompt, self._embed_prompt("") if drops_text else prompt),
-            hints=(embedded, self._null_hint(size) if drops_hint else embedded),
-        )
         jobs = []
         for replicate in range(self.config.replicates):
+            text = self.twin_prompt(sample, replicate)
+            prompt = self._embed_prompt(text)
+            conditions = Conditions(
+                prompts=(prompt, self._embed_prompt("") if drops_text else prompt),
+                hints=(embedded, self._null_hint(size) if drops_hint else embedded),
+            )
             seed = derive_seed(self.config.seed, sample.source_id, replicate)
             # On the CPU and in this order, as the stock pipeline draws them from one generator.
             generator = torch.Generator().manual_seed(seed)
@@ -167,7 +178,7 @@ class ScribbleGen:
             latents = diffusion.sample_latents(mean, std, posterior_noise.to(diffusion.device))
             jobs.append(
                 Job(
-                    key=TwinKey(group, position, replicate, seed),
+                    key=TwinKey(group, position, replicate, seed, text),
                     group=group,
                     latents=latents[0],
                     noise=noise[0].to(diffusion.device),

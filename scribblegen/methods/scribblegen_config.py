@@ -46,6 +46,10 @@ class ScribbleGenConfig:
     prompt_stem: str | None = option(
         None, "First words of the prompt; the ControlNet's own if unset, else the paper's."
     )
+    prompt_suffixes: list[str] = option(
+        [], "Words behind the prompt, such as 'at dusk' 'in fog': one for each replicate of a "
+        "source, in turn. They vary what no scribble decides."
+    )  # fmt: skip
     controlnet_conditioning_scale: float = option(1.0, "Factor on the ControlNet's residuals.")
     resolution: int | None = option(None, "Side of the network's square; the pipeline's if unset.")
     geometry: str = option(
@@ -76,6 +80,8 @@ class ScribbleGenConfig:
         for name in ("replicates", "rows", "decode_rows", "num_threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1. Got {getattr(self, name)}.")
+        if len(set(self.prompt_suffixes)) < len(self.prompt_suffixes):
+            raise ValueError(f"`prompt_suffixes` must differ. Got {self.prompt_suffixes}.")
         for name in ("guidance_scales", "encode_ratios"):
             # 2 and 2.0 are one option: the same YAML, hash and provenance.
             values = [float(value) for value in getattr(self, name)]
