@@ -19,7 +19,8 @@ class SourceConfig:
     ids: str | None = option(
         None,
         "Which sources to use: a list file, one id a line [folder]; a list of "
-        "ImageSets or 1_2 .. 1_16 [pascal_scribble]; a split [hub]; a range such as 0:64 [scenes].",
+        "ImageSets or 1_2 .. 1_16 [pascal_scribble]; a split [hub]; a range such as 0:64, or of "
+        "one light, 0:64@dusk [scenes].",
     )
     validation_ids: str | None = option(None, "As `ids`, for a validation split of `real`.")
     test_ids: str | None = option(None, "As `ids`, for a test split of `real`.")

@@ -4,6 +4,7 @@ It stands for a photograph collection where nothing may be downloaded: demonstra
 the small diffusion pipeline that the project trains itself.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,7 +12,8 @@ import numpy as np
 from scribblegen.builders.annotator import Annotator
 from scribblegen.builders.base import SourceBuilder
 from scribblegen.builders.config import SourceConfig
-from scribblegen.builders.scene_kinds import SCENE_CLASSES
+from scribblegen.builders.scene_composition import compose
+from scribblegen.builders.scene_kinds import LIGHTS, SCENE_CLASSES
 from scribblegen.builders.scene_painter import MIN_SIDE, render_scene
 from scribblegen.records import Sample
 from scribblegen.sources import Source
@@ -25,7 +27,9 @@ class SceneSource(Source):
     Args:
         start, stop: numbers of the first scene and of the one after the last. A scene's id tells
             its number, so that ranges which do not overlap share no scene.
+        light: only the scenes of the range in this light: day, dusk, night or overcast.
         size: side of the square pictures, in pixels.
+        max_samples: of them, the first.
         seed: root seed of the collection.
         scribble: makes the (size, size) uint8 scribble of a mask, given the source id to seed it.
 
@@ -38,6 +42,8 @@ class SceneSource(Source):
         start: int = 0,
         stop: int = 64,
         *,
+        light: str | None = None,
+        max_samples: int | None = None,
         size: int = 64,
         seed: int = 0,
         scribble: Callable[[np.ndarray, str], np.ndarray],
@@ -48,16 +54,20 @@ class SceneSource(Source):
             )
         if size < MIN_SIDE:
             raise ValueError(f"`size` must be at least {MIN_SIDE} pixels. Got {size}.")
-        super().__init__(SCENE_CLASSES, [f"scene-{index:06d}" for index in range(start, stop)])
-        self.start, self.size, self.seed = start, size, seed
+        known = [kind.name for kind in LIGHTS]
+        if light is not None and light not in known:
+            raise ValueError(f"`light` must be one of {known}. Got {light!r}.")
+        numbers = (n for n in range(start, stop) if light in (None, compose(n, seed).light.name))
+        self.numbers = list(itertools.islice(numbers, max_samples))
+        super().__init__(SCENE_CLASSES, [f"scene-{number:06d}" for number in self.numbers])
+        self.size, self.seed = size, seed
         self.scribble = scribble
 
     def load(self, index: int) -> Sample:
         # A negative position would pair the last id with a scene before the first.
         position = range(len(self))[index]
-        scene = render_scene(
-            self.start + position, height=self.size, width=self.size, seed=self.seed
-        )
+        number = self.numbers[position]
+        scene = render_scene(number, height=self.size, width=self.size, seed=self.seed)
         source_id = self.source_ids[position]
         return Sample(
             source_id=source_id,
@@ -72,25 +82,29 @@ class SceneSource(Source):
 
 
 def open_scenes(config: SourceConfig, ids: str | None) -> SceneSource:
-    """The scenes of a range such as `0:64`; the first 64 where None."""
-    start, stop = _parse_range(ids or "0:64")
-    if config.max_samples is not None:
-        stop = min(stop, start + config.max_samples)
+    """The scenes of a range such as `0:64`, or `0:64@dusk` of one light; the first 64 if None."""
+    start, stop, light = _parse_range(ids or "0:64")
     annotator = Annotator.of(config, SCENE_CLASSES, has_scribbles=False)
     return SceneSource(
         start,
         stop,
+        light=light,
+        max_samples=config.max_samples,
         size=config.scene_size,
         seed=config.scene_seed,
         scribble=lambda mask, source_id: annotator.scribble(source_id, None, mask),
     )
 
 
-def _parse_range(text: str) -> tuple[int, int]:
-    start, colon, stop = text.partition(":")
+def _parse_range(text: str) -> tuple[int, int, str | None]:
+    numbers, at, light = text.partition("@")
+    start, colon, stop = numbers.partition(":")
     if not (colon and start.isdigit() and stop.isdigit()):
-        raise ValueError(f"`ids` must be a range of scenes such as 0:64. Got {text!r}.")
-    return int(start), int(stop)
+        raise ValueError(
+            f"`ids` must be a range of scenes such as 0:64, or 0:64@dusk of one light. "
+            f"Got {text!r}."
+        )
+    return int(start), int(stop), light if at else None
 
 
 class Scenes(SourceBuilder):

@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 
+from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.scene_captions import SCENE_VOCABULARY
 from scribblegen.builders.scene_composition import compose
 from scribblegen.builders.scene_kinds import COLOURS, OBJECT_KINDS, SCENE_CLASSES
 from scribblegen.builders.scene_layers import Look, colour
 from scribblegen.builders.scene_painter import DrawnObject, Scene, render_scene
 from scribblegen.builders.scenes import SCENES_VERSION, SceneSource
+from scribblegen.builders.sources import open_source
 from scribblegen.classes import IGNORE_INDEX
 from scribblegen.images import resize_label
 from scribblegen.records import Sample, check_sample
@@ -223,3 +225,16 @@ def test_the_fingerprint_of_a_scene_source_tells_range_seed_and_size_apart():
 def test_an_empty_range_or_a_tiny_size_is_refused(start, stop, size):
     with pytest.raises(ValueError, match="`start`|`size`"):
         SceneSource(start, stop, size=size, scribble=first_column)
+
+
+def test_scenes_of_one_light():
+    every = open_source(SourceConfig(ids="0:40"))
+    dusk = open_source(SourceConfig(ids="0:40@dusk", test_ids="0:40@night", max_samples=3))
+    night = open_source(SourceConfig(ids="0:40@dusk", test_ids="0:40@night"), "test")
+    assert len(dusk) == 3 and 0 < len(night) < 40
+    assert set(dusk.source_ids).isdisjoint(night.source_ids)
+    for number, source_id in enumerate(dusk.source_ids):
+        there = every.read(every.source_ids.index(source_id))
+        assert np.array_equal(dusk.read(number).image, there.image) and "dusk" in there.prompt
+    with pytest.raises(ValueError, match="`light` must be one of .*'dusk'.* Got 'noon'"):
+        open_source(SourceConfig(ids="0:40@noon"))
