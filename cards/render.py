@@ -66,7 +66,7 @@ def render_dataset_card(
         environment=manifest["environment"],
         version=manifest["scribblegen"],
     )
-    card_data = _card_data(manifest, subsets, name, license).to_yaml()
+    card_data = _card_data(manifest, subsets, name, license, options).to_yaml()
     return f"---\n{card_data}\n---\n\n{marked(text, run_key(manifest))}"
 
 
@@ -112,8 +112,13 @@ def subset_table(manifest: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _card_data(
-    manifest: dict[str, Any], subsets: list[dict[str, Any]], name: str, license: str
+    manifest: dict[str, Any],
+    subsets: list[dict[str, Any]],
+    name: str,
+    license: str,
+    options: dict[str, Any],
 ) -> DatasetCardData:
+    source = str(options.get("dataset_name") or "")
     total = sum(s["rows"] for s in subsets)
     return DatasetCardData(
         license=license,
@@ -122,6 +127,7 @@ def _card_data(
         task_ids=["semantic-segmentation"],
         size_categories=[next((text for limit, text in _SIZES if total < limit), "n>10M")],
         annotations_creators=["machine-generated"],
+        source_datasets=[f"extended|{source}" if source.count("/") == 1 else "original"],
         tags=list(dict.fromkeys(["scribblegen", *_TAGS, manifest["method"]])),
         configs=[
             {

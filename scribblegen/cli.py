@@ -74,7 +74,7 @@ def demo(arguments: Sequence[str]) -> None:
 
     parser = argparse.ArgumentParser(
         "scribblegen demo",
-        description="Twins of 64 scribbled scenes, a dataset repository of them, and what they do "
+        description="Twins of 62 scribbled scenes, a dataset repository of them, and what they do "
         "for a segmentor. A few minutes on two cores; nothing is downloaded.",
     )
     parser.add_argument(

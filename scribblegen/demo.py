@@ -58,9 +58,11 @@ def run_demo(
     started = time.perf_counter()
     source, method, output = options or demo_options()
     print(
-        "1. Generate. For each scribbled scene the small pipeline that ships with\n"
-        f"   scribblegen draws twins: guidance scales {_list(method.guidance_scales)} by encode\n"
-        f"   ratios {_list(method.encode_ratios)}. Same as `scribblegen build --config {RECIPE}`.",
+        "1. Generate. For each scribbled scene, all of them by day, the small pipeline that ships\n"
+        f"   with scribblegen draws twins in any light: guidance scales "
+        f"{_list(method.guidance_scales)}\n"
+        f"   by encode ratios {_list(method.encode_ratios)}. "
+        f"Same as `scribblegen build --config {RECIPE}`.",
         flush=True,
     )
     build(source, method, output, output_dir=output_dir)
@@ -81,7 +83,7 @@ def run_demo(
     num_tested = len(load_dataset(str(folder), "real", split="test"))
     result = DemoResult(mean_ious[0], mean_ious[1], time.perf_counter() - started)
     print(
-        f"\nmean IoU on {num_tested} other scenes, against exact masks:\n"
+        f"\nmean IoU on {num_tested} other scenes, in any light, against exact masks:\n"
         f"   scribbles only      {result.scribbles_only:.3f}\n"
         f"   scribbles + twins   {result.with_twins:.3f}\n"
         "   One seed, and a pipeline that was trained on 60 000 other scenes of this kind: it\n"
