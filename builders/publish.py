@@ -2,22 +2,20 @@
 
 import json
 import logging
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from datasets import Image, load_dataset
 from huggingface_hub import HfApi
 
 from scribblegen.builders.publish_checks import check_no_links, check_no_paths, shard_files
+from scribblegen.builders.publish_verify import check_rows
 from scribblegen.builders.repository import GALLERY, LABEL_FILE, dataset_card, run_manifest
 from scribblegen.cards.merge import merge_cards
 from scribblegen.cards.render import run_key
 from scribblegen.configs import differences
-from scribblegen.hub_retry import retried
 from scribblegen.hub_upload import (
     Changes,
     LocalFile,
@@ -35,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 _RUN = "run"
 _GRID = ("guidance_scales", "encode_ratios")  # a grid may grow: its other cells stay as they are
-_COMPARED_ROWS = 8
 _UNKNOWN = "unknown"
 
 
@@ -140,7 +137,7 @@ def publish(
         tag_commit(api, full_id, "dataset", tag, uploaded.commit)
     if verify:
         check_upload(api, full_id, "dataset", uploaded)
-        _check_rows(run, full_id, uploaded.revision)
+        check_rows(run.folder, list(run.shards), full_id, uploaded.revision)
     rows = {name: sum(u["files"][name]["rows"] for u in run.manifest["units"] if name in u["files"])
             for name in run.shards}  # fmt: skip
     subsets = [(name, rows[name], sum(f.size for f in files)) for name, files in run.shards.items()]
@@ -275,34 +272,3 @@ def _gallery_at(place: str) -> str:
     """Where the picture of the run lies whose records lie in `place`."""
     suffix = place.removeprefix(_RUN)
     return f"{GALLERY.removesuffix('.png')}{suffix}.png"
-
-
-def _check_rows(run: LocalRun, repo_id: str, revision: str) -> None:
-    """Reads a few rows of the default subset and of a named one, as a stranger would, streamed too.
-
-    Raises:
-        OSError: they are not those of the folder.
-    """
-    named = list(run.shards)[-1]
-    with tempfile.TemporaryDirectory() as cache:
-        for subset, streaming in ((None, True), (named, True), (named, False)):
-            name = subset or next(iter(run.shards))
-
-            def read(where: str, subset: str | None = subset, streaming: bool = streaming,
-                     **options: Any) -> list[dict[str, Any]]:  # fmt: skip
-                rows = load_dataset(where, subset, split="train", streaming=streaming,
-                                    cache_dir=cache, **options)  # fmt: skip
-                for column, feature in rows.features.items():
-                    if isinstance(feature, Image):
-                        rows = rows.cast_column(column, Image(decode=False))
-                return list(rows.take(_COMPARED_ROWS))
-
-            there = retried(
-                lambda read=read: read(repo_id, revision=revision),  # type: ignore[misc]
-                f"reading {name} back",
-            )
-            if there != read(str(run.folder)):
-                raise OSError(
-                    f"{repo_id} at {revision}: `load_dataset` reads other rows of {name} than the "
-                    "folder holds. Publish again."
-                )

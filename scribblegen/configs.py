@@ -77,6 +77,9 @@ def check_options(data: Any, types: Sequence[type], where: str) -> dict[str, Any
         if wants_list != isinstance(value, list) or isinstance(value, dict):
             kind = "a list" if wants_list else "one value"
             raise ValueError(f"`{key}` in {where} must be {kind}. Got {value!r}.")
+        factory = known[key].default_factory
+        if value == [] and factory is not MISSING and factory():
+            raise ValueError(f"`{key}` in {where} must hold at least one value.")
         if known[key].type in (str, str | None) and not isinstance(value, str | None):
             # YAML reads 8:16 as 496 and no as False: the text that was meant is lost.
             raise ValueError(f"`{key}` in {where} must be text. Got {value!r}. Put it in quotes.")
@@ -94,11 +97,12 @@ def to_yaml(options: dict[str, Any]) -> str:
 
 
 def to_arguments(config: dict[str, Any]) -> list[str]:
-    """Command line flags for a flat dict of options; None is left out."""
+    """Command line flags for a flat dict of options; None and empty lists, which no flag can say,
+    are left out: they are defaults."""
     arguments: list[str] = []
     for key, value in config.items():
         if isinstance(value, list):
-            arguments += [f"--{key}", *map(str, value)]
+            arguments += [f"--{key}", *map(str, value)] if value else []
         elif value is not None:
             arguments.append(f"--{key}={value}")
     return arguments

@@ -188,7 +188,8 @@ def test_every_shipped_recipe_parses(name, tmp_path):
 
 def test_an_unknown_command_names_the_known_ones():
     with pytest.raises(
-        SystemExit, match="no command 'biuld'. Known: demo, build, preview, train-controlnet"
+        SystemExit,
+        match="no command 'biuld'. Known: demo, build, preview, publish, train-controlnet",
     ):
         main(["biuld"])
 

@@ -99,6 +99,7 @@ def other_value(name: str, default: Any, kind: Any) -> Any:
         "dtype": "bfloat16",
         "image_format": "png",
         "encode_ratios": [0.25, 1.0],
+        "prompt_suffixes": ["at dusk", "- no: x"],
         "guidance_scales": [1.0, 7.5],
     }
     if name in chosen:

@@ -85,7 +85,7 @@ def test_the_folder_is_a_model_with_card_and_figures(repository, tmp_path):
     (result,) = [r for r in card.data.eval_results if r.metric_type == "mean_iou"]
     assert result.metric_value == measured["eval_mean_iou"]
     assert f"| sky | {measured['eval_iou_sky']:.4f} |" in card.text
-    assert "scribblegen train-segmentation --real=scenes" in card.text
+    assert "scribblegen train-segmentation --" in card.text and " --real=scenes " in card.text
     assert str(tmp_path) not in card.content and repository not in card.content
     model = AutoModelForSemanticSegmentation.from_pretrained(folder)
     assert model.config.id2label == dict(enumerate(SCENE_CLASSES.names))

@@ -100,6 +100,11 @@ class SegmentationConfig(TrainingArguments):
     eval_flip: bool = option(False, "Average over the mirrored image too.")
 
     def __post_init__(self) -> None:
+        if self.load_best_model_at_end and not self.selection_share:
+            raise ValueError(
+                "`load_best_model_at_end` needs a `selection_share` above 0: the best checkpoint "
+                "is not chosen on the split that is reported."
+            )
         if self.load_best_model_at_end:
             self.metric_for_best_model: str | None = self.metric_for_best_model or "mean_iou"
         if not torch.accelerator.is_available():
@@ -116,11 +121,6 @@ class SegmentationConfig(TrainingArguments):
                 raise ValueError(f"`{name}` must be one of {known}. Got {getattr(self, name)!r}.")
         if not 0 <= self.selection_share < 1:
             raise ValueError(f"`selection_share` must be in [0, 1). Got {self.selection_share}.")
-        if self.load_best_model_at_end and not self.selection_share:
-            raise ValueError(
-                "`load_best_model_at_end` needs a `selection_share` above 0: the best checkpoint "
-                "is not chosen on the split that is reported."
-            )
         if self.agreement_model is None and (self.min_agreement or self.best_twins):
             raise ValueError(
                 "`agreement_model` must be given with `min_agreement` and `best_twins`: it judges."

@@ -88,6 +88,9 @@ class LoopbackHub:
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.requests: list[tuple[str, str]] = []
         self.faults: list[str] = []
+        self.uploaded: set[tuple[str, str]] = (
+            set()
+        )  # (batch route, digest): once for each repository
         self.lock = threading.RLock()
         folder.mkdir(parents=True, exist_ok=True)
         hub = self
@@ -333,10 +336,10 @@ class _Handler(BaseHTTPRequestHandler):
         objects = []
         for wanted in json.loads(self.body)["objects"]:
             entry: dict[str, Any] = {"oid": wanted["oid"], "size": wanted["size"]}
-            if not (self.server_hub.folder / wanted["oid"]).is_file():
+            if (self.route, wanted["oid"]) not in self.server_hub.uploaded:
                 address = self.server_hub.address
                 entry["actions"] = {
-                    "upload": {"href": f"{address}/blobs/{wanted['oid']}"},
+                    "upload": {"href": f"{address}/blobs/{wanted['oid']}?for={self.route}"},
                     "verify": {"href": f"{address}/verify/{wanted['oid']}"},
                 }
             objects.append(entry)
@@ -351,6 +354,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(400, {"error": "BadDigest"})
             return
         self.server_hub.store(data, large=True)
+        self.server_hub.uploaded.add((self.query["for"][0], oid))
         self._send(200, None)
 
     def _verify(self) -> None:
