@@ -1,7 +1,6 @@
 """The folder of a run -> a dataset repository on the Hub, in one commit, checked afterwards."""
 
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +27,6 @@ from scribblegen.hub_upload import (
 )
 from scribblegen.run_folder import CONFIG_FILE
 from scribblegen.shards import MANIFEST
-
-logger = logging.getLogger(__name__)
 
 _RUN = "run"
 _GRID = ("guidance_scales", "encode_ratios")  # a grid may grow: its other cells stay as they are

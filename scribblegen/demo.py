@@ -118,6 +118,7 @@ def _train(folder: Path, output_dir: Path, twins: Sequence[str], steps: int) -> 
         save_strategy="no",
         logging_strategy="no",
         report_to="none",
+        disable_tqdm=False,  # by default it follows the log level
     )
     with contextlib.redirect_stdout(io.StringIO()):  # the Trainer prints its dictionaries
         return float(train_segmentation(config)["eval_mean_iou"])

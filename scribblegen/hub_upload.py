@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ class Uploaded:
     deleted: Sequence[str] = ()
     bytes_sent: int = 0
     bytes_there: int = 0
-    pull_request: str | None = field(default=None)
+    pull_request: str | None = None
 
 
 def open_remote(api: HfApi, repo_id: str, repo_type: str, revision: str | None = None) -> Remote:
