@@ -18,7 +18,7 @@ from scribblegen.trainers.segmentation_config import SegmentationConfig
 from scribblegen.trainers.segmentation_run import train_segmentation
 
 RECIPE = "demo"
-_STEPS = 600  # of each training, whatever it is given: neither sees more images than the other
+_STEPS = 400  # of each training, whatever it is given: neither sees more images than the other
 _MIXED_IN = ("guidance2-encode0.6", "guidance2-encode0.8", "guidance2-encode1")
 
 
