@@ -1,6 +1,7 @@
 """Where a source's scribbles come from: its own files, or a simulated annotator."""
 
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from scribblegen.strokes import (
     shrink_strokes,
 )
 
+_REMEMBERED = 50_000  # simulated scribbles, about a kilobyte each
+
 
 @dataclass(frozen=True)
 class Annotator:
@@ -32,6 +35,7 @@ class Annotator:
     config: SourceConfig
     origin: str
     background_id: int | None
+    _simulated: dict[tuple[str, int], bytes] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, config: SourceConfig, classes: Classes, *, has_scribbles: bool) -> "Annotator":
@@ -80,7 +84,21 @@ class Annotator:
         return self.simulate(mask, source_id)
 
     def simulate(self, mask: np.ndarray, source_id: str) -> np.ndarray:
-        """Simulated strokes on `mask`, shrunk and dropped as strokes, which is exact."""
+        """Simulated strokes on `mask`, shrunk and dropped as strokes, which is exact.
+
+        They are remembered: a training comes back to a photograph, and drawing takes far longer
+        than reading it.
+        """
+        key = (source_id, zlib.crc32(np.ascontiguousarray(mask)))
+        if key in self._simulated:
+            known = np.frombuffer(zlib.decompress(self._simulated[key]), np.uint8)
+            return known.reshape(mask.shape).copy()
+        scribble = self._simulate(mask, source_id)
+        if len(self._simulated) < _REMEMBERED:
+            self._simulated[key] = zlib.compress(scribble.tobytes(), 1)
+        return scribble
+
+    def _simulate(self, mask: np.ndarray, source_id: str) -> np.ndarray:
         scribble, strokes = simulate_scribbles(
             mask,
             seed=derive_seed(self.config.scribble_seed, source_id, "scribble"),
