@@ -35,7 +35,9 @@ class Annotator:
     config: SourceConfig
     origin: str
     background_id: int | None
-    _simulated: dict[tuple[str, int], bytes] = field(default_factory=dict, repr=False, compare=False)
+    _simulated: dict[tuple[str, int], bytes] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @classmethod
     def of(cls, config: SourceConfig, classes: Classes, *, has_scribbles: bool) -> "Annotator":
@@ -89,7 +91,7 @@ class Annotator:
         They are remembered: a training comes back to a photograph, and drawing takes far longer
         than reading it.
         """
-        key = (source_id, zlib.crc32(np.ascontiguousarray(mask)))
+        key = (source_id, zlib.crc32(mask.tobytes()))
         if key in self._simulated:
             known = np.frombuffer(zlib.decompress(self._simulated[key]), np.uint8)
             return known.reshape(mask.shape).copy()

@@ -123,7 +123,13 @@ def build(arguments: Sequence[str]) -> None:
     main_process = process_state().is_main_process
     set_up_logging(main_process)
     with refusals("build"):
-        run = open_run(source_config, method_config, output_config, run_config.output_dir)
+        run = open_run(
+            source_config,
+            method_config,
+            output_config,
+            run_config.output_dir,
+            memory_budget=run_config.memory_budget,
+        )
     if output_config.pipeline is None and main_process:
         print(_DEFAULT_PIPELINES[str(run.output.pipeline)])
     with refusals("build", (RunError, OSError)):
@@ -132,6 +138,8 @@ def build(arguments: Sequence[str]) -> None:
     if main_process:
         distinct_cells = run.method.images_per_source / method_config.replicates
         _print_summary(run_config.output_dir, progress, distinct_cells)
+        if run_config.profile:
+            print(f"\n{progress.profile}")
 
 
 def preview(arguments: Sequence[str]) -> None:

@@ -6,29 +6,24 @@ Stable Diffusion 1.x and 2.x, and whatever has their parts; epsilon and v-predic
 import copy
 import hashlib
 import logging
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderTiny,
+    ControlNetModel,
+    UNet2DConditionModel,
+)
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from scribblegen.compiled import compiled
 from scribblegen.controlnet_record import ControlNetRecord, read_record
-from scribblegen.encode_ratio import NoiseSchedule
+from scribblegen.denoiser import Denoiser
+from scribblegen.prediction import read_prediction
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the network predicts, and the noise levels it knows."""
-
-    kind: str  # "epsilon" or "v_prediction"
-    alphas_cumprod: Tensor  # (T,) float32
-    final_alpha_cumprod: Tensor  # () float32, reached by the last step
-    clip_sample_range: float | None  # the predicted clean latents are clamped to +- this
-    schedule: NoiseSchedule
 
 
 class Diffusion:
@@ -38,6 +33,8 @@ class Diffusion:
         vae, unet, controlnet, text_encoder, tokenizer: as in `StableDiffusionControlNetPipeline`.
         scheduler_config: the pipeline's scheduler config; its noise levels and spacing are used.
         dtype: of weights and network calls; latents stay float32 between steps.
+        tiny_vae: decodes instead of `vae`: faster, less exact.
+        compile_calls: networks run through torch.compile; where that fails, as they are.
     """
 
     def __init__(
@@ -51,18 +48,24 @@ class Diffusion:
         scheduler_config: dict[str, Any],
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        tiny_vae: AutoencoderTiny | None = None,
+        compile_calls: bool = False,
     ) -> None:
         self.device = torch.device(device)
         self.dtype = dtype
+        self.is_compiled = compile_calls
         self.tokenizer = tokenizer
         self.vae, self.unet, self.text_encoder, controlnet = (
             frozen(part, self.device, dtype) for part in (vae, unet, text_encoder, controlnet)
         )
+        self.tiny_vae = None if tiny_vae is None else frozen(tiny_vae, self.device, dtype)
         self.prediction = read_prediction(scheduler_config)
         self.record: ControlNetRecord = read_record(controlnet)
         self.conditioning_channels: int = controlnet.config.conditioning_channels
         self._hint_is_bgr = controlnet.config.controlnet_conditioning_channel_order == "bgr"
         self._hint_embedding, self.controlnet = _split_hint_embedding(controlnet)
+        self._denoiser = Denoiser(self.unet, self.controlnet, compile_calls=compile_calls)
+        self._decode = compiled(self._decode_scaled) if compile_calls else self._decode_scaled
         self._check_parts()
 
     @property
@@ -98,8 +101,13 @@ class Diffusion:
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
         """(B, C, h, w) float32 -> images (B, 3, H, W) float32, nominally in [-1, 1]."""
-        scaled = latents / self.vae.config.scaling_factor
-        return self.vae.decode(scaled.to(self.dtype), return_dict=False)[0].float()
+        return self._decode(latents)
+
+    def _decode_scaled(self, latents: Tensor) -> Tensor:
+        decoder = self.tiny_vae or self.vae
+        scaled = (latents / decoder.config.scaling_factor).to(self.dtype)
+        image: Tensor = decoder.decode(scaled, return_dict=False)[0]
+        return image.float()
 
     @torch.inference_mode()
     def embed_prompt(self, prompt: str) -> Tensor:
@@ -123,7 +131,11 @@ class Diffusion:
         timesteps: Tensor,
         prompts: Tensor,
         hints: Tensor,
-        conditioning_scale: float = 1.0,
+        conditioning_scale: float | Tensor = 1.0,
+        *,
+        paired: bool = False,
+        same_hints: bool = False,
+        controlled: bool = True,
     ) -> Tensor:
         """One call of ControlNet and UNet; every row has its own everything.
 
@@ -133,34 +145,51 @@ class Diffusion:
             prompts: (B, T, D) from `embed_prompt`.
             hints: (B, D, h, w) from `embed_hint`.
             conditioning_scale: factor on the ControlNet's residuals.
+            paired: the second half of `latents` and `timesteps` repeats the first.
+            same_hints: of paired rows, `hints` too.
+            controlled: with the ControlNet; without, `hints` are not looked at.
 
         Returns:
             (B, C, h, w) float32: epsilon or v, as `prediction.kind` says.
         """
-        latents = latents.to(self.dtype)
-        down, mid = self.controlnet(
-            latents,
+        return self._denoiser(
+            latents.to(self.dtype),
             timesteps,
-            encoder_hidden_states=prompts,
-            controlnet_cond=hints,
-            conditioning_scale=conditioning_scale,
-            return_dict=False,
+            prompts,
+            hints,
+            conditioning_scale,
+            paired=paired,
+            same_hints=same_hints,
+            controlled=controlled,
         )
-        return self.unet(
-            latents,
-            timesteps,
-            encoder_hidden_states=prompts,
-            down_block_additional_residuals=down,
-            mid_block_additional_residual=mid,
-            return_dict=False,
-        )[0].float()
+
+    @torch.inference_mode()
+    def predict_keeping(
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        prompts: Tensor,
+        hints: Tensor,
+        conditioning_scale: float | Tensor = 1.0,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """`predict`, and the features that `predict_shallow` goes on from, (B, ...) each."""
+        return self._denoiser.keeping(
+            latents.to(self.dtype), timesteps, prompts, hints, conditioning_scale
+        )
+
+    @torch.inference_mode()
+    def predict_shallow(
+        self, latents: Tensor, timesteps: Tensor, prompts: Tensor, features: tuple[Tensor, ...]
+    ) -> Tensor:
+        """A prediction by the UNet's outermost layers alone, over what `predict_keeping` kept."""
+        return self._denoiser.shallow(latents.to(self.dtype), timesteps, prompts, features)
 
     def fingerprint(self) -> str:
         """Changes with any weight, the noise schedule or the dtype."""
         digest = hashlib.blake2b(repr((self.prediction.kind, self.prediction.schedule)).encode())
         digest.update(self.prediction.alphas_cumprod.numpy().tobytes())
-        parts = (self.vae, self.unet, self.text_encoder, self._hint_embedding, self.controlnet)
-        for part in parts:
+        parts = [self.vae, self.unet, self.text_encoder, self._hint_embedding, self.controlnet]
+        for part in [*parts, self.tiny_vae] if self.tiny_vae is not None else parts:
             for name, tensor in part.state_dict().items():
                 digest.update(name.encode())
                 digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy())
@@ -221,6 +250,8 @@ def default_resolution(vae: AutoencoderKL, unet: UNet2DConditionModel) -> int:
 def frozen(part: Any, device: torch.device, dtype: torch.dtype) -> Any:
     """A network for inference. Cast only where needed: diffusers warns of every cast."""
     part = part.eval().requires_grad_(False).to(device)
+    if device.type == "cuda" and not isinstance(part, CLIPTextModel):
+        part = part.to(memory_format=torch.channels_last)  # what a GPU's convolutions work in
     return part if part.dtype == dtype else part.to(dtype)
 
 
@@ -232,29 +263,3 @@ def _split_hint_embedding(controlnet: ControlNetModel) -> tuple[torch.nn.Module,
     trunk.controlnet_cond_embedding = torch.nn.Identity()
     trunk.register_to_config(controlnet_conditioning_channel_order="rgb")
     return embedding, trunk
-
-
-def read_prediction(scheduler_config: dict[str, Any]) -> Prediction:
-    """What a pipeline's scheduler config says of its network."""
-    config = {k: v for k, v in scheduler_config.items() if not k.startswith("_")}
-    # Other schedulers' configs carry no `clip_sample`; DDIM's default would clip latents.
-    config.setdefault("clip_sample", False)
-    scheduler = DDIMScheduler.from_config(config)
-    kind = scheduler.config.prediction_type
-    if kind not in ("epsilon", "v_prediction"):
-        raise ValueError(f"the scheduler's `prediction_type` must be epsilon or v_prediction. "
-                         f"Got {kind!r}.")  # fmt: skip
-    if scheduler.config.thresholding:
-        raise ValueError("the scheduler uses dynamic `thresholding`, which latents do not need.")
-    clips = scheduler.config.clip_sample
-    return Prediction(
-        kind=kind,
-        alphas_cumprod=scheduler.alphas_cumprod.float(),
-        final_alpha_cumprod=torch.as_tensor(scheduler.final_alpha_cumprod).float(),
-        clip_sample_range=float(scheduler.config.clip_sample_range) if clips else None,
-        schedule=NoiseSchedule(
-            num_train_timesteps=scheduler.config.num_train_timesteps,
-            timestep_spacing=scheduler.config.timestep_spacing,
-            steps_offset=scheduler.config.steps_offset,
-        ),
-    )

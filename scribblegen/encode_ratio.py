@@ -6,6 +6,8 @@ before they are denoised again (ScribbleGen, arXiv 2311.17121). Two modes:
 - `proportional`: the last round(N r) steps of an N-step grid, so that the cost falls with r. It is
   what `strength` does in diffusers, rounded where diffusers truncates.
 - `fixed`: always N steps, re-spaced over [1, T r]: the reference implementation.
+
+Each sampler visits its own timesteps.
 """
 
 from dataclasses import dataclass
@@ -13,8 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 ENCODE_RATIO_MODES = ("proportional", "fixed")
+SAMPLERS = ("ddim", "dpmsolver++", "lcm")
 FINAL = -1  # the `previous` timestep of a last step: the scheduler's final alpha
 
+_LCM_STEPS = 50  # of the grid that consistency models are distilled on
 _ROUNDING = 1e-9  # lifts products such as 50 * 0.58 = 28.999... back onto their integer
 
 
@@ -54,6 +58,7 @@ def timestep_grid(
     aligned_start: bool = True,
     pure_noise_at_one: bool = True,
     schedule: NoiseSchedule | None = None,
+    sampler: str = "ddim",
 ) -> TimestepGrid:
     """The denoising run of one encode ratio.
 
@@ -67,6 +72,7 @@ def timestep_grid(
         pure_noise_at_one: at r = 1 start from pure noise, as text-to-image does. False: noise the
             latents like at any other r, which lets some of the source through.
         schedule: the scheduler's grid parameters; Stable Diffusion's where None.
+        sampler: one of `SAMPLERS`.
 
     Raises:
         ValueError: a value out of range, or r too small for the number of steps.
@@ -78,11 +84,13 @@ def timestep_grid(
     if not 1 <= num_inference_steps <= total:
         raise ValueError(f"`num_inference_steps` must be in 1..{total}. Got {num_inference_steps}.")
     if mode == "proportional":
-        timesteps, previous = _proportional(encode_ratio, num_inference_steps, schedule)
+        timesteps, previous = _proportional(encode_ratio, num_inference_steps, schedule, sampler)
     elif mode == "fixed":
         timesteps, previous = _fixed(encode_ratio, num_inference_steps, total)
     else:
         raise ValueError(f"`mode` must be one of {ENCODE_RATIO_MODES}. Got {mode!r}.")
+    if sampler != "ddim":  # which lands between the timesteps that it visits, and not on them
+        previous = (*timesteps[1:], FINAL)
     start: int | None = timesteps[0]
     if not aligned_start:
         start = int((total - 1) * encode_ratio + _ROUNDING)
@@ -96,16 +104,26 @@ def num_steps_run(encode_ratio: float, num_inference_steps: int) -> int:
     return int(num_inference_steps * encode_ratio + 0.5 + _ROUNDING)
 
 
-def full_grid(num_inference_steps: int, schedule: NoiseSchedule) -> tuple[int, ...]:
-    """The N descending timesteps that diffusers' DDIM visits (arXiv 2305.08891, table 2)."""
+def full_grid(
+    num_inference_steps: int, schedule: NoiseSchedule, sampler: str = "ddim"
+) -> tuple[int, ...]:
+    """The N descending timesteps that diffusers' scheduler visits (arXiv 2305.08891, table 2)."""
     total, count = schedule.num_train_timesteps, num_inference_steps
-    if schedule.timestep_spacing == "leading":
-        grid = np.arange(count)[::-1] * float(total // count) + schedule.steps_offset
+    if sampler not in SAMPLERS:
+        raise ValueError(f"`sampler` must be one of {SAMPLERS}. Got {sampler!r}.")
+    if sampler == "lcm":
+        grid = _lcm_grid(count, total)
+    elif schedule.timestep_spacing == "leading":
+        # DPM-Solver++ leaves out the step from the first training timestep.
+        first = 1 if sampler == "dpmsolver++" else 0
+        grid = np.arange(first, count + first)[::-1] * float(total // (count + first))
+        grid = grid + schedule.steps_offset
     elif schedule.timestep_spacing == "trailing":
         # Cut, because rounding gives some lengths, such as 61, one more step: timestep -1.
         grid = np.round(np.arange(total, 0, -total / count))[:count] - 1
     elif schedule.timestep_spacing == "linspace":
-        grid = np.linspace(0, total - 1, count).round()[::-1]
+        points = count + 1 if sampler == "dpmsolver++" else count
+        grid = np.linspace(0, total - 1, points).round()[::-1][:count]
     else:
         raise ValueError(
             "`timestep_spacing` must be leading, trailing or linspace. "
@@ -119,8 +137,20 @@ def full_grid(num_inference_steps: int, schedule: NoiseSchedule) -> tuple[int, .
     return tuple(int(t) for t in grid)
 
 
+def _lcm_grid(count: int, total: int) -> np.ndarray:
+    if count > _LCM_STEPS:
+        raise ValueError(
+            f"`num_inference_steps` must be at most {_LCM_STEPS} with `sampler` lcm. Got {count}."
+        )
+    distilled = np.arange(_LCM_STEPS, 0, -1) * (total // _LCM_STEPS) - 1
+    picked: np.ndarray = distilled[
+        np.floor(np.linspace(0, _LCM_STEPS, count, endpoint=False)).astype(int)
+    ]
+    return picked
+
+
 def _proportional(
-    encode_ratio: float, num_inference_steps: int, schedule: NoiseSchedule
+    encode_ratio: float, num_inference_steps: int, schedule: NoiseSchedule, sampler: str
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     count = num_steps_run(encode_ratio, num_inference_steps)
     if count == 0:
@@ -128,7 +158,7 @@ def _proportional(
             f"`encode_ratio` {encode_ratio} runs no step of a grid of {num_inference_steps}. Use "
             f"at least {0.5 / num_inference_steps:g}, or more `num_inference_steps`."
         )
-    timesteps = full_grid(num_inference_steps, schedule)[-count:]
+    timesteps = full_grid(num_inference_steps, schedule, sampler)[-count:]
     stride = schedule.num_train_timesteps // num_inference_steps
     return timesteps, tuple(t - stride if t >= stride else FINAL for t in timesteps)
 

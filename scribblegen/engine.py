@@ -5,82 +5,59 @@ Every call takes exactly `rows` rows, padded when fewer are ready, so a sample's
 depend on its batch-mates: for the same `rows` it is equal bit for bit. Conditional and
 unconditional evaluations are just rows. Within the grid of one noise, the first step is evaluated
 once per encode ratio and shared by all guidance scales: until then their latents are the same.
+Calls are made of whole guided pairs as far as it goes: what comes before the prompt is then
+evaluated once for both rows of a pair.
 """
 
-import heapq
-import itertools
 from collections import Counter
-from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from scribblegen.diffusion import Diffusion, Prediction
-from scribblegen.encode_ratio import FINAL, TimestepGrid
-
-CONDITIONAL, UNCONDITIONAL = 0, 1
-
-
-@dataclass(frozen=True, eq=False)
-class Conditions:
-    """What guides one source. `prompts` and `hints` hold the conditional, then the null one.
-
-    Args:
-        prompts: two of (T, D), from `Diffusion.embed_prompt`.
-        hints: two of (D, h, w), from `Diffusion.embed_hint`.
-    """
-
-    prompts: tuple[Tensor, Tensor]
-    hints: tuple[Tensor, Tensor]
+from scribblegen.diffusion import Diffusion
+from scribblegen.encode_ratio import TimestepGrid
+from scribblegen.jobs import CONDITIONAL, UNCONDITIONAL, Job, Node, Twin
+from scribblegen.prediction import Prediction
+from scribblegen.ready_rows import Form, Picked, ReadyRows, Row
+from scribblegen.samplers import Moves, sampler_step
+from scribblegen.stage_times import StageTimes
+from scribblegen.transfers import SideStream, to_device, to_host
 
 
-@dataclass(frozen=True, eq=False)
-class Job:
-    """One noise of one source, and the twins to make from it.
+@dataclass(frozen=True, kw_only=True)
+class Denoising:
+    """How rows are denoised, the same for all of a pool.
 
     Args:
-        key: given back with every twin.
-        group: jobs of a lower group are finished first.
-        latents: (C, h, w) float32, the source's, scaled.
-        noise: (C, h, w) float32 from N(0, 1).
-        conditions: of the source.
-        cells: for each run of timesteps, the guidance scales (>= 1) wanted.
+        conditioning_scale: factor on the ControlNet's residuals.
+        sampler: one of `encode_ratio.SAMPLERS`.
+        control_start, control_end: shares of a run's steps between which the ControlNet is used.
+        deep_cache_interval: of so many steps one is whole, the others shallow; 1: all are whole.
     """
 
-    key: Hashable
-    group: int
-    latents: Tensor
-    noise: Tensor
-    conditions: Conditions
-    cells: tuple[tuple[TimestepGrid, tuple[float, ...]], ...]
+    conditioning_scale: float = 1.0
+    sampler: str = "ddim"
+    control_start: float = 0.0
+    control_end: float = 1.0
+    deep_cache_interval: int = 1
 
+    def form(self, node: Node) -> Form:
+        """How the rows of a node are evaluated."""
+        if node.step % self.deep_cache_interval:
+            return Form.SHALLOW
+        # A whole step of a deep cache keeps residuals too, be they zero.
+        if self.deep_cache_interval > 1 or self.is_controlled(node):
+            return Form.CONTROLLED
+        return Form.UNCONTROLLED
 
-@dataclass(frozen=True, eq=False)
-class Twin:
-    """One finished image, (3, H, W) float32 nominally in [-1, 1]; it may hold NaN."""
-
-    key: Hashable
-    grid: TimestepGrid
-    guidance_scale: float
-    image: Tensor
-
-
-@dataclass(eq=False)
-class _Node:
-    """A point of denoising that one or more guidance scales have in common."""
-
-    job: Job
-    grid: TimestepGrid
-    step: int
-    latents: Tensor  # (C, h, w)
-    guidance_scales: tuple[float, ...]
-    predictions: dict[int, Tensor] = field(default_factory=dict)
-
-    @property
-    def branches(self) -> tuple[int, ...]:
-        guided = any(w != 1 for w in self.guidance_scales)
-        return (CONDITIONAL, UNCONDITIONAL) if guided else (CONDITIONAL,)
+    def is_controlled(self, node: Node) -> bool:
+        """Whether the ControlNet has a say in a node's step."""
+        steps = node.grid.num_steps
+        too_early = node.step / steps < self.control_start
+        too_late = (node.step + 1) / steps > self.control_end
+        return not (too_early or too_late)
 
 
 class DenoiserPool:
@@ -88,11 +65,12 @@ class DenoiserPool:
 
     Args:
         diffusion: the networks.
-        rows: rows of every denoiser call.
+        rows: rows of every denoiser call. Odd or 2: nothing is shared within a pair.
         decode_rows: images of every VAE decoder call.
-        conditioning_scale: factor on the ControlNet's residuals.
+        denoising: the default is the paper's.
+        times: where time spent is added up.
 
-    `counts` holds what was done: `rows` asked for, `calls`, `twins`, and `decodes`.
+    `counts` holds what was done: `rows` asked for, `calls`, `paired_calls`, `twins`, `decodes`.
     """
 
     def __init__(
@@ -101,7 +79,8 @@ class DenoiserPool:
         *,
         rows: int,
         decode_rows: int = 4,
-        conditioning_scale: float = 1.0,
+        denoising: Denoising | None = None,
+        times: StageTimes | None = None,
     ) -> None:
         for name, value in (("rows", rows), ("decode_rows", decode_rows)):
             if value < 1:
@@ -109,12 +88,13 @@ class DenoiserPool:
         self.diffusion = diffusion
         self.rows = rows
         self.decode_rows = decode_rows
-        self.conditioning_scale = conditioning_scale
+        self.denoising = denoising or Denoising()
+        self.times = times or StageTimes(diffusion.device)
         self.counts: Counter[str] = Counter()
-        self._ready: list[tuple[int, int, int, _Node, int]] = []  # a heap, see `_push`
-        self._partial: set[_Node] = set()  # one branch predicted, the other not yet
-        self._finished: list[tuple[_Node, float, Tensor]] = []  # waiting to be decoded
-        self._order = itertools.count()
+        self._ready = ReadyRows()
+        self._decoding = SideStream(diffusion.device)
+        self._partial: set[Node] = set()  # one branch predicted, the other not yet
+        self._finished: list[tuple[Node, float, Tensor]] = []  # waiting to be decoded
 
     @property
     def wants_jobs(self) -> bool:
@@ -133,8 +113,8 @@ class DenoiserPool:
         """The lowest group of any unfinished job; None when the pool is empty."""
         groups = [node.job.group for node, _, _ in self._finished]
         groups += [node.job.group for node in self._partial]
-        if self._ready:
-            groups.append(self._ready[0][0])
+        if (ready := self._ready.oldest_group) is not None:
+            groups.append(ready)
         return min(groups, default=None)
 
     @torch.inference_mode()
@@ -142,13 +122,14 @@ class DenoiserPool:
         """Takes a job in. Its first rows are ready at once."""
         for grid, guidance_scales in job.cells:
             latents = _start_latents(job, grid, self.diffusion.prediction)
-            self._push(_Node(job, grid, 0, latents, guidance_scales))
+            self._push(Node(job, grid, 0, latents, guidance_scales))
 
     @torch.inference_mode()
     def step(self) -> list[Twin]:
         """One denoiser call, or with no row ready the last decode. Returns what was finished."""
         if self._ready:
-            self._advance(self._predict())
+            with self.times.stage("denoise"):
+                self._advance(self._predict())
         if len(self._finished) >= self.decode_rows or not self._ready:
             return self._decode()
         return []
@@ -162,58 +143,86 @@ class DenoiserPool:
         while not self.is_empty:
             yield from self.step()
 
-    def _push(self, node: _Node) -> None:
-        # Lower groups first, so that a shard is finished before the next; within one, the longest
-        # remaining run first, so that the short ones are left to fill the last calls.
-        remaining = node.grid.num_steps - node.step
-        for branch in node.branches:
-            entry = (node.job.group, -remaining, next(self._order), node, branch)
-            heapq.heappush(self._ready, entry)
+    def _push(self, node: Node) -> None:
+        self._ready.push(node, self.denoising.form(node))
 
-    def _predict(self) -> list[_Node]:
+    def _predict(self) -> list[Node]:
         """Evaluates up to `rows` ready rows; returns the nodes that now have all they need."""
-        taken = [heapq.heappop(self._ready) for _ in range(min(self.rows, len(self._ready)))]
-        picked = [(node, branch) for *_, node, branch in taken]
-        padded = picked + picked[:1] * (self.rows - len(picked))
-        predictions = self.diffusion.predict(
-            torch.stack([node.latents for node, _ in padded]),
-            torch.tensor(
-                [node.grid.timesteps[node.step] for node, _ in padded],
-                device=self.diffusion.device,
-            ),
-            torch.stack([node.job.conditions.prompts[branch] for node, branch in padded]),
-            torch.stack([node.job.conditions.hints[branch] for node, branch in padded]),
-            self.conditioning_scale,
-        )
-        self.counts["calls"] += 1
-        self.counts["rows"] += len(picked)
-        complete = []
-        for (node, branch), prediction in zip(picked, predictions, strict=False):
-            node.predictions[branch] = prediction
-            if len(node.predictions) == len(node.branches):
+        picked = self._ready.pick(self.rows)
+        predictions = self._call(picked, _padded(picked, self.rows))
+        complete: list[Node] = []
+        for (node, branch), row in _numbered(picked, self.rows):
+            node.predictions[branch] = predictions[row]
+            if node.is_complete:
                 self._partial.discard(node)
                 complete.append(node)
             else:
                 self._partial.add(node)
+        self.counts["calls"] += 1
+        self.counts["paired_calls"] += picked.paired
+        self.counts["rows"] += len(picked.rows)
         return complete
 
-    def _advance(self, nodes: list[_Node]) -> None:
-        """Takes one DDIM step for every guidance scale of every node."""
+    def _call(self, picked: Picked, rows: list[Row]) -> Tensor:
+        """The predictions of `rows`, in the form of `picked`."""
+        device = self.diffusion.device
+        latents = torch.stack([node.latents for node, _ in rows])
+        timesteps = [node.grid.timesteps[node.step] for node, _ in rows]
+        prompts = torch.stack([node.job.conditions.prompts[branch] for node, branch in rows])
+        arguments = (latents, to_device(torch.tensor(timesteps), device), prompts)
+        if picked.form is Form.SHALLOW:
+            features = [node.features[branch] for node, branch in rows]
+            stacked = tuple(torch.stack(kept) for kept in zip(*features, strict=True))
+            return self.diffusion.predict_shallow(*arguments, stacked)
+        hints = torch.stack([node.job.conditions.hints[branch] for node, branch in rows])
+        scale = self._conditioning_scale(rows)
+        if self.denoising.deep_cache_interval > 1:
+            predictions, kept = self.diffusion.predict_keeping(*arguments, hints, scale)
+            for (node, branch), row in _numbered(picked, self.rows):
+                node.features[branch] = tuple(tensors[row] for tensors in kept)
+            return predictions
+        both = [node.job.conditions.hints for node, _ in rows]
+        return self.diffusion.predict(
+            *arguments,
+            hints,
+            scale,
+            paired=picked.paired,
+            same_hints=all(hint is null for hint, null in both),
+            controlled=picked.form is Form.CONTROLLED,
+        )
+
+    def _conditioning_scale(self, rows: list[Row]) -> float | Tensor:
+        """The factor on the residuals; of every row its own where some are not controlled."""
+        scale, denoising = self.denoising.conditioning_scale, self.denoising
+        if (denoising.control_start, denoising.control_end) == (0.0, 1.0):
+            return scale
+        scales = [scale * denoising.is_controlled(node) for node, _ in rows]
+        tensor = torch.tensor(scales, dtype=self.diffusion.dtype)[:, None, None, None]
+        return to_device(tensor, self.diffusion.device)
+
+    def _advance(self, nodes: list[Node]) -> None:
+        """Takes one step for every guidance scale of every node."""
         moves = [(node, w) for node in nodes for w in node.guidance_scales]
         if not moves:
             return
-        latents = ddim_step(
-            torch.stack([node.latents for node, _ in moves]),
-            _guided(moves),
-            [node.grid.timesteps[node.step] for node, _ in moves],
-            [node.grid.previous[node.step] for node, _ in moves],
+        latents, history = sampler_step(
+            self.denoising.sampler,
+            Moves(
+                latents=torch.stack([node.latents for node, _ in moves]),
+                predictions=_guided(moves, self.diffusion.device),
+                timesteps=[node.grid.timesteps[node.step] for node, _ in moves],
+                previous=[node.grid.previous[node.step] for node, _ in moves],
+                is_last=[node.is_last for node, _ in moves],
+                history=[node.history for node, _ in moves],
+                noises=[node.step_noise for node, _ in moves],
+            ),
             self.diffusion.prediction,
         )
-        for (node, w), moved in zip(moves, latents, strict=True):
-            if node.step + 1 == node.grid.num_steps:
+        for (node, w), moved, left in zip(moves, latents, history, strict=True):
+            if node.is_last:
                 self._finished.append((node, w, moved))
             else:
-                self._push(_Node(node.job, node.grid, node.step + 1, moved, (w,)))
+                self._push(node.next(moved, w, left))
 
     def _decode(self) -> list[Twin]:
         """Decodes up to `decode_rows` finished latents in one call of fixed shape."""
@@ -224,54 +233,40 @@ class DenoiserPool:
         if not batch:
             return []
         padded = batch + batch[:1] * (self.decode_rows - len(batch))
-        images = self.diffusion.decode(torch.stack([latents for *_, latents in padded]))
+        latents = torch.stack([latents for *_, latents in padded])
+        with self._decoding.after(latents), self.times.stage("decode"):
+            arriving = to_host(self.diffusion.decode(latents))
         self.counts["decodes"] += 1
         self.counts["twins"] += len(batch)
         return [
-            Twin(node.job.key, node.grid, w, image)
-            for (node, w, _), image in zip(batch, images, strict=False)
+            Twin(node.job.key, node.grid, w, arriving, index)
+            for index, (node, w, _) in enumerate(batch)
         ]
 
 
-def ddim_step(
-    latents: Tensor,
-    predictions: Tensor,
-    timesteps: list[int],
-    previous: list[int],
-    prediction: Prediction,
-) -> Tensor:
-    """DDIM with eta = 0 (arXiv 2010.02502, equation 12), with its own timesteps for every row.
-
-    Args:
-        latents, predictions: (B, C, h, w) float32.
-        timesteps, previous: B timesteps, from and to; `FINAL` is the final alpha.
-
-    Returns:
-        (B, C, h, w) float32, the latents at `previous`.
-    """
-    device = latents.device
-    alphas = prediction.alphas_cumprod
-    alpha = alphas[timesteps].to(device)[:, None, None, None]
-    landed = [alphas[t] if t != FINAL else prediction.final_alpha_cumprod for t in previous]
-    alpha_previous = torch.stack(landed).to(device)[:, None, None, None]
-    if prediction.kind == "epsilon":
-        clean = (latents - (1 - alpha) ** 0.5 * predictions) / alpha**0.5
-        noise = predictions
-    else:
-        clean = alpha**0.5 * latents - (1 - alpha) ** 0.5 * predictions
-        noise = alpha**0.5 * predictions + (1 - alpha) ** 0.5 * latents
-    if prediction.clip_sample_range is not None:
-        clean = clean.clamp(-prediction.clip_sample_range, prediction.clip_sample_range)
-    return alpha_previous**0.5 * clean + (1 - alpha_previous) ** 0.5 * noise
+def _padded(picked: Picked, rows: int) -> list[Row]:
+    """The picked rows, filled up to a call's; paired ones half by half."""
+    parts = 2 if picked.paired else 1
+    size = len(picked.rows) // parts
+    halves = [picked.rows[i * size : (i + 1) * size] for i in range(parts)]
+    return [row for half in halves for row in half + half[:1] * (rows // parts - size)]
 
 
-def _guided(moves: list[tuple[_Node, float]]) -> Tensor:
+def _numbered(picked: Picked, rows: int) -> Iterable[tuple[Row, int]]:
+    """The picked rows, each with its number in the call."""
+    size = len(picked.rows) // 2
+    for index, row in enumerate(picked.rows):
+        skipped = rows // 2 - size if picked.paired and index >= size else 0
+        yield row, index + skipped
+
+
+def _guided(moves: list[tuple[Node, float]], device: torch.device) -> Tensor:
     """eps_u + w (eps_c - eps_u) for every move; plain eps_c at w = 1, which has no eps_u."""
     conditional = torch.stack([node.predictions[CONDITIONAL] for node, _ in moves])
     null = torch.stack(
         [node.predictions[UNCONDITIONAL if w != 1 else CONDITIONAL] for node, w in moves]
     )
-    scales = torch.tensor([w for _, w in moves], device=conditional.device)[:, None, None, None]
+    scales = to_device(torch.tensor([w for _, w in moves]), device)[:, None, None, None]
     return null + scales * (conditional - null)
 
 
@@ -279,5 +274,5 @@ def _start_latents(job: Job, grid: TimestepGrid, prediction: Prediction) -> Tens
     """The job's latents with the noise of the grid's start added, (C, h, w)."""
     if grid.start is None:
         return job.noise
-    alpha = prediction.alphas_cumprod[grid.start].to(job.latents.device)
+    alpha = prediction.alphas_cumprod[grid.start]  # on the host, as a scalar: nothing waits for it
     return alpha**0.5 * job.latents + (1 - alpha) ** 0.5 * job.noise

@@ -1,9 +1,10 @@
-"""Units of work through the method: samples in, twins out, shards written as they fill."""
+"""Units of work, or parts of them, through the method: samples in, twins out, files written."""
 
 import logging
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,18 @@ from typing import Any
 import torch
 
 from scribblegen.methods.scribblegen import ScribbleGen, TwinKey
+from scribblegen.patient_executor import PatientExecutor
 from scribblegen.records import Rejection, Sample
-from scribblegen.shards import Unit
+from scribblegen.shares import Part
 from scribblegen.sources import Source
+from scribblegen.stage_times import profile_table
 from scribblegen.unit_rows import UnitRows
 
 logger = logging.getLogger(__name__)
 
 _ENCODING_THREADS = 2
+_WAITING_PICTURES = 64  # to be encoded; generation waits while there are more
+_WAITING_FILES = 2  # of whole units; likewise
 TWIN_SPLIT = "train"  # the other splits of `real` are for evaluation and get no twins
 
 
@@ -28,25 +33,26 @@ class Progress:
 
     images: int = 0
     seconds: float = 0.0
-    units: list[str] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
     images_by_process: list[int] = field(default_factory=list)
+    profile: str = ""  # table of where the time went
 
 
-def generate_units(
+def generate_parts(
     method: ScribbleGen,
     sources: Mapping[str, Source],
-    units: Sequence[Unit],
+    parts: Sequence[Part],
     folder: Path,
     *,
     image_format: str = "webp",
     bar: Any = None,
 ) -> Progress:
-    """Makes the shards of `units`, in this order, and their manifest lines.
+    """Makes the files of `parts`, in this order, and the lines that say that they are done.
 
     Args:
         method: makes the twins.
         sources: by split.
-        units: of these sources.
+        parts: of these sources; whole units, or parts that `join_parts` joins.
         folder: the repository.
         image_format: of the twins.
         bar: a tqdm bar, moved on by one for every image.
@@ -56,14 +62,20 @@ def generate_units(
     threads = torch.get_num_threads()
     torch.set_num_threads(method.config.num_threads)
     try:
-        with ThreadPoolExecutor(_ENCODING_THREADS) as executor:
+        with (
+            PatientExecutor(_ENCODING_THREADS, _WAITING_PICTURES) as executor,
+            PatientExecutor(1, _WAITING_FILES) as writer,
+        ):
             generation = _Generation(
-                method, sources, units, folder, image_format, executor, progress, bar
+                method, sources, parts, folder, image_format, executor, writer, progress, bar
             )
             generation.finish()
     finally:
         torch.set_num_threads(threads)
     progress.seconds = time.perf_counter() - started
+    progress.profile = profile_table(
+        method.times.totals(), progress.seconds, method.counts, method.config.rows
+    )
     return progress
 
 
@@ -71,13 +83,15 @@ def generate_units(
 class _Generation:
     method: ScribbleGen
     sources: Mapping[str, Source]
-    units: Sequence[Unit]
+    parts: Sequence[Part]
     folder: Path
     image_format: str
-    executor: ThreadPoolExecutor
+    executor: PatientExecutor
+    writer: PatientExecutor
     progress: Progress
     bar: Any
     waiting: dict[int, UnitRows] = field(default_factory=dict)  # by group
+    writing: "deque[Future[None]]" = field(default_factory=deque)
 
     def finish(self) -> None:
         for twin in self.method.generate(self._samples()):
@@ -87,14 +101,21 @@ class _Generation:
             self.progress.images += 1
             self._move_bar(1)
             self._write_if_complete(group)
+            while self.writing and self.writing[0].done():
+                self.writing.popleft().result()  # raises what went wrong
+        while self.writing:
+            self.writing.popleft().result()
 
     def _samples(self) -> Iterator[tuple[int, int, Sample]]:
-        """(position, group, sample) of every source that gets twins; a group is a unit."""
-        for group, unit in enumerate(self.units):
-            rows = self.waiting[group] = self._new_rows(unit)
-            num_twins = self.method.images_per_source if unit.split == TWIN_SPLIT else 0
-            for position in range(unit.start, unit.stop):
-                sample = self.sources[unit.split].read(position)
+        """(position, group, sample) of every source that gets twins; a group is a part."""
+        times = self.method.times
+        for group, part in enumerate(self.parts):
+            split = part.unit.split
+            rows = self.waiting[group] = self._new_rows(part)
+            num_twins = self.method.images_per_source if split == TWIN_SPLIT else 0
+            for position in range(part.start, part.stop):
+                with times.host_stage("read"):
+                    sample = self.sources[split].read(position)
                 if isinstance(sample, Rejection):
                     logger.warning("left out %s: %s", sample.source_id, sample.reason)
                     rows.rejections.append(sample)
@@ -107,26 +128,30 @@ class _Generation:
             rows.all_read = True
             self._write_if_complete(group)
 
-    def _new_rows(self, unit: Unit) -> UnitRows:
+    def _new_rows(self, part: Part) -> UnitRows:
         subsets = [cell.subset for cell in self.method.cells]
         return UnitRows(
-            unit,
-            subsets if unit.split == TWIN_SPLIT else [],
+            part,
+            subsets if part.unit.split == TWIN_SPLIT else [],
             self.method.classes,
             image_format=self.image_format,
             executor=self.executor,
         )
 
     def _write_if_complete(self, group: int) -> None:
-        rows = self.waiting[group]
-        if not rows.is_complete:
-            return
-        written = rows.write(self.folder)
-        del self.waiting[group]
-        self.progress.units.append(rows.unit.name)
+        if self.waiting[group].is_complete:
+            self.writing.append(self.writer.submit(self._write, self.waiting.pop(group)))
+
+    def _write(self, rows: UnitRows) -> None:
+        with self.method.times.host_stage("write"):
+            written = rows.write(self.folder)
+        part = rows.part
+        self.progress.parts.append(part)
+        sources = "" if part.is_whole else f", sources {part.start} to {part.stop - 1}"
         logger.info(
-            "shard %s: %d images, %d rejected", rows.unit.name, written, len(rows.rejections)
-        )
+            "shard %s%s: %d images, %d rejected",
+            part.unit.name, sources, written, len(rows.rejections),
+        )  # fmt: skip
 
     def _move_bar(self, images: int) -> None:
         if self.bar is not None:

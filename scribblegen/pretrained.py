@@ -4,7 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderTiny,
+    ControlNetModel,
+    DDIMScheduler,
+    UNet2DConditionModel,
+)
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from scribblegen.diffusion import Diffusion
@@ -20,12 +26,16 @@ def load_diffusion(
     variant: str | None = None,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    tiny_vae: str | Path | None = None,
+    compile_calls: bool = False,
 ) -> Diffusion:
     """Loads a pipeline in diffusers' layout and its ControlNet.
 
     Args:
         pipeline: folder or Hub id of the base pipeline.
         controlnet: folder or Hub id of the ControlNet; None takes `pipeline`'s own subfolder.
+        tiny_vae: folder or Hub id of an `AutoencoderTiny` that decodes instead of the VAE.
+        compile_calls: through torch.compile.
 
     Raises:
         OSError: a part is missing; the message names it.
@@ -42,7 +52,9 @@ def load_diffusion(
         parts["controlnet"] = _load_part("controlnet", ControlNetModel, pipeline, options)
     else:
         parts["controlnet"] = load_controlnet(str(controlnet), dtype)
-    return Diffusion(**parts, device=device, dtype=dtype)
+    if tiny_vae is not None:
+        parts["tiny_vae"] = _load_tiny_vae(str(tiny_vae), dtype)
+    return Diffusion(**parts, device=device, dtype=dtype, compile_calls=compile_calls)
 
 
 def load_base(
@@ -72,6 +84,13 @@ def load_controlnet(controlnet: str, dtype: torch.dtype = torch.float32) -> Cont
         return ControlNetModel.from_pretrained(controlnet, use_safetensors=True, torch_dtype=dtype)
     except (OSError, ValueError) as error:
         raise OSError(f"`controlnet` {controlnet} cannot be loaded: {error}") from error
+
+
+def _load_tiny_vae(tiny_vae: str, dtype: torch.dtype) -> AutoencoderTiny:
+    try:
+        return AutoencoderTiny.from_pretrained(tiny_vae, use_safetensors=True, torch_dtype=dtype)
+    except (OSError, ValueError) as error:
+        raise OSError(f"`tiny_vae` {tiny_vae} cannot be loaded: {error}") from error
 
 
 def _weights(revision: str | None, variant: str | None, dtype: torch.dtype) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from datasets import ClassLabel, Features, Image, List, Value
 
 from scribblegen.classes import Classes, present_classes
 
+REAL = "real"  # the subset of photographs; every other one holds twins
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:
@@ -58,6 +60,11 @@ def check_sample(sample: Sample, classes: Classes) -> str | None:
     if not present_classes(sample.scribble):
         return "label has no labelled pixel"
     return None
+
+
+def subset_features(subset: str, classes: Classes) -> Features:
+    """Columns of a subset."""
+    return real_features(classes) if subset == REAL else synthetic_features(classes)
 
 
 def real_features(classes: Classes) -> Features:

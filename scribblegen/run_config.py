@@ -19,6 +19,10 @@ class OutputConfig:
     controlnet: str | None = option(
         None, "Folder or Hub id of the ControlNet; the pipeline's own if unset."
     )
+    tiny_vae: str | None = option(
+        None, "Folder or Hub id of an AutoencoderTiny that decodes instead of the VAE: faster, "
+        "less exact."
+    )  # fmt: skip
     pipeline_revision: str | None = option(None, "Revision of the pipeline on the Hub.")
     pipeline_variant: str | None = option(None, "Variant of the pipeline's weights, such as fp16.")
     image_format: str = option("webp", "webp (lossless), png or jpeg (quality 95).")
@@ -37,8 +41,9 @@ class OutputConfig:
             raise ValueError(
                 f"`sources_per_shard` must be at least 1. Got {self.sources_per_shard}."
             )
-        if self.controlnet is not None and self.pipeline is None:
-            raise ValueError("`pipeline` must be given with `controlnet`: it holds the rest.")
+        for name in ("controlnet", "tiny_vae"):
+            if getattr(self, name) is not None and self.pipeline is None:
+                raise ValueError(f"`pipeline` must be given with `{name}`: it holds the rest.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +54,15 @@ class RunConfig:
     num_processes: int = option(
         1, "Processes on this machine; started through `accelerate launch` if above 1."
     )
+    profile: bool = option(False, "Print where the time was spent.")
+    memory_budget: float | None = option(
+        None,
+        "Gigabytes that `--rows auto` may fill in a process; 80 % of a GPU, or a share of the free "
+        "memory, if unset.",
+    )
 
     def __post_init__(self) -> None:
         if self.num_processes < 1:
             raise ValueError(f"`num_processes` must be at least 1. Got {self.num_processes}.")
+        if self.memory_budget is not None and self.memory_budget <= 0:
+            raise ValueError(f"`memory_budget` must be above 0. Got {self.memory_budget}.")

@@ -4,25 +4,29 @@ accelerate launch -m scribblegen.synthesize --config run.yaml --output_dir out/r
 """
 
 import contextlib
+import logging
 import sys
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate.utils import broadcast_object_list, gather_object
 from tqdm import tqdm
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.repository import write_repository
 from scribblegen.builders.sources import open_source
+from scribblegen.call_size import measure_rows
 from scribblegen.classes import Classes
 from scribblegen.conditioning import num_conditioning_channels
 from scribblegen.configs import to_dict, to_yaml, without_paths
 from scribblegen.diffusion import Diffusion
-from scribblegen.generation import TWIN_SPLIT, Progress, generate_units
+from scribblegen.generation import TWIN_SPLIT, Progress, generate_parts
 from scribblegen.methods.scribblegen import ScribbleGen
-from scribblegen.methods.scribblegen_config import ScribbleGenConfig
+from scribblegen.methods.scribblegen_config import AUTO_ROWS, ScribbleGenConfig
+from scribblegen.parts import finished_parts, join_parts, remove_parts
 from scribblegen.pretrained import DTYPES, load_diffusion
 from scribblegen.processes import process_state
 from scribblegen.run_config import OutputConfig
@@ -36,11 +40,14 @@ from scribblegen.shards import (
     read_manifest,
     write_manifest,
 )
+from scribblegen.shares import Part, share_out
 from scribblegen.sources import Source
 from scribblegen.tiny import RANDOM, TINY, default_pipeline, tiny_folder
 
+logger = logging.getLogger(__name__)
+
 # Where things lie, not what they hold: their fingerprints are compared instead.
-_LOCATIONS = ("data_dir", "pipeline", "controlnet", "dataset_name")
+_LOCATIONS = ("data_dir", "pipeline", "controlnet", "tiny_vae", "dataset_name")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +69,7 @@ def open_run(
     output_dir: str | Path,
     *,
     diffusion: Diffusion | None = None,
+    memory_budget: float | None = None,
 ) -> Run:
     """Opens sources and networks and checks that they fit, before any work.
 
@@ -69,6 +77,7 @@ def open_run(
         source_config, method_config, output_config: what the dataset is made of.
         output_dir: the repository folder.
         diffusion: the networks, where they are in memory already; else `output_config` names them.
+        memory_budget: gigabytes that `rows` auto may fill; a share of what is free if None.
 
     Raises:
         ValueError, OSError: something is missing or does not fit; the message names the option.
@@ -81,13 +90,17 @@ def open_run(
             default = default_pipeline(train.classes, method_config.hint_encoding)
             output_config = replace(output_config, pipeline=default)
         diffusion = _open_diffusion(method_config, output_config, train.classes)
+    folder = Path(output_dir)
+    if method_config.rows == AUTO_ROWS:
+        rows = _settled_rows(method_config, diffusion, folder, memory_budget)
+        method_config = replace(method_config, rows=rows)
     method = ScribbleGen(method_config, diffusion, train.classes)
     per_shard = output_config.sources_per_shard or default_sources_per_shard(len(train))
     return Run(
         sources=sources,
         method=method,
         output=output_config,
-        folder=Path(output_dir),
+        folder=folder,
         units=[
             unit
             for split, source in sources.items()
@@ -139,15 +152,17 @@ def synthesize(run: Run, *, progress_bar: bool = True) -> Progress:
     state = process_state()
     main = state.is_main_process
     with lock_folder(run.folder) if main else contextlib.nullcontext():
-        pending: list[list[Unit]] = [[]]
+        left: list[tuple[list[Unit], list[Part]]] = [([], [])]
         if main:
             header = run_header(run)
             prepare_folder(run.folder, header, to_yaml(header.config))
-            pending = [pending_units(run.folder, run.units)]
+            pending = pending_units(run.folder, run.units)
+            left = [(pending, finished_parts(run.folder, pending))]
         # One process reads the folder, so that all agree on who does what.
-        broadcast_object_list(pending)
-        mine = pending[0][state.process_index :: state.num_processes]
-        total = sum(unit.stop - unit.start for unit in mine if unit.split == TWIN_SPLIT)
+        broadcast_object_list(left)
+        shares = share_out(*left[0], state.num_processes, costly_split=TWIN_SPLIT)
+        mine = shares[state.process_index]
+        total = sum(part.stop - part.start for part in mine if part.unit.split == TWIN_SPLIT)
         processes = f" (process 1 of {state.num_processes})" if state.num_processes > 1 else ""
         with tqdm(
             total=total * run.method.images_per_source,
@@ -155,7 +170,7 @@ def synthesize(run: Run, *, progress_bar: bool = True) -> Progress:
             unit="image",
             disable=not (progress_bar and main and mine),
         ) as bar:
-            progress = generate_units(
+            progress = generate_parts(
                 run.method,
                 run.sources,
                 mine,
@@ -163,8 +178,13 @@ def synthesize(run: Run, *, progress_bar: bool = True) -> Progress:
                 image_format=run.output.image_format,
                 bar=bar,
             )
-        progress.images_by_process = gather_object([progress.images])
+        progress.images_by_process = gather_object([progress.images])  # waits for all
+        whole = {part.unit for share in shares for part in share if part.is_whole}
+        for unit in [u for u in left[0][0] if u not in whole][state.process_index :: len(shares)]:
+            join_parts(run.folder, unit, run.method.classes)
+        state.wait_for_everyone()
         if main:
+            remove_parts(run.folder)
             write_manifest(run.folder, header.as_dict(complete=True))
             _check_not_empty(run.folder)
             write_repository(run.folder)
@@ -199,12 +219,17 @@ def _open_diffusion(
     method_config: ScribbleGenConfig, output_config: OutputConfig, classes: Classes
 ) -> Diffusion:
     device = process_state().device  # each process of a machine has its own
-    dtype = DTYPES[method_config.dtype]
+    on_gpu = device.type == "cuda"
+    dtype_name = method_config.dtype
+    if dtype_name == "auto":
+        dtype_name = "bfloat16" if on_gpu else "float32"
+    dtype = DTYPES[dtype_name]
+    compiles = method_config.compile == "on" or (method_config.compile == "auto" and on_gpu)
     if output_config.pipeline == RANDOM:
         from scribblegen.tiny.random_weights import random_diffusion
 
         channels = num_conditioning_channels(classes, method_config.hint_encoding)
-        return random_diffusion(channels, device=device, dtype=dtype)
+        return random_diffusion(channels, device=device, dtype=dtype, compile_calls=compiles)
     return load_diffusion(
         tiny_folder() if output_config.pipeline == TINY else str(output_config.pipeline),
         output_config.controlnet,
@@ -212,7 +237,29 @@ def _open_diffusion(
         variant=output_config.pipeline_variant,
         device=device,
         dtype=dtype,
+        tiny_vae=output_config.tiny_vae,
+        compile_calls=compiles,
     )
+
+
+def _settled_rows(
+    config: ScribbleGenConfig, diffusion: Diffusion, folder: Path, memory_budget: float | None
+) -> int:
+    """The `rows` that a run in this folder was begun with, else those measured here and now.
+
+    One process measures, so that all agree.
+    """
+    rows: list[int] = [0]
+    if process_state().is_main_process:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(config.num_threads)
+        begun = read_manifest(folder).get("identity", {}).get("rows")
+        resolution = config.resolution or diffusion.default_resolution
+        rows[0] = begun or measure_rows(diffusion, resolution, memory_budget=memory_budget)
+        torch.set_num_threads(threads)
+        logger.info(f"rows: {rows[0]}" + (" (as this run was begun)" if begun else " (measured)"))
+    broadcast_object_list(rows)
+    return rows[0]
 
 
 if __name__ == "__main__":

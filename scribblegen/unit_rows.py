@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Features
 
 from scribblegen.classes import Classes, present_classes
-from scribblegen.engine import Twin
 from scribblegen.images import (
     encode_image,
     encode_label,
@@ -17,13 +15,14 @@ from scribblegen.images import (
     resize_label,
     tensor_to_image,
 )
+from scribblegen.jobs import Twin
 from scribblegen.methods.scribblegen import TwinKey
 from scribblegen.methods.scribblegen_config import Cell
-from scribblegen.records import Rejection, Sample, real_features, synthetic_features
+from scribblegen.parts import finish_part, part_file
+from scribblegen.records import REAL, Rejection, Sample, subset_features
 from scribblegen.rows import image_cell, real_row, source_distance
-from scribblegen.shards import Shard, Unit, finish_unit, write_shard
-
-REAL = "real"
+from scribblegen.shards import finish_unit, write_shard
+from scribblegen.shares import Part
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +36,13 @@ class _SourceRows:
 
 
 class UnitRows:
-    """Collects a unit's rows and writes its shards.
+    """Collects the rows of a unit, or of a part of it, and writes them.
 
     Pictures are encoded in `executor`. Rows are ordered by position and replicate, whatever came
     first.
 
     Args:
-        unit: the unit.
+        part: the unit, or the part of it.
         subsets: of its twins; none for a split without twins.
         classes: of the labels.
         image_format: of the twins.
@@ -52,14 +51,14 @@ class UnitRows:
 
     def __init__(
         self,
-        unit: Unit,
+        part: Part,
         subsets: list[str],
         classes: Classes,
         *,
         image_format: str,
         executor: Executor,
     ) -> None:
-        self.unit = unit
+        self.part = part
         self.classes = classes
         self.image_format = image_format
         self.executor = executor
@@ -90,32 +89,38 @@ class UnitRows:
         """Takes a finished image in, as a row of each of its `cells`."""
         key = twin.key
         assert isinstance(key, TwinKey)
-        picture = self.executor.submit(self._picture, twin.image, self._sources[key.position])
+        picture = self.executor.submit(self._picture, twin, self._sources[key.position])
         for cell in cells:
             self._twins[cell.subset].append((key, cell, picture))
         self.expected -= 1
 
     def write(self, folder: Path) -> int:
-        """Writes the shard of every subset, then the manifest line. Returns the twins written."""
-        shards = {}
-        real = [self._sources[position].real.result() for position in sorted(self._sources)]
-        shards[REAL] = self._write(folder, REAL, real, real_features(self.classes))
+        """Writes the file of every subset, then the line that says so. Returns the twins."""
+        tables = {REAL: [self._sources[position].real.result() for position in self._positions]}
         for subset, twins in self._twins.items():
             twins.sort(key=lambda entry: (entry[0].position, entry[0].replicate))
             results = [self._twin_row(key, cell, picture) for key, cell, picture in twins]
             self.rejections += [r for r in results if isinstance(r, Rejection)]
-            rows = [r for r in results if not isinstance(r, Rejection)]
-            shards[subset] = self._write(folder, subset, rows, synthetic_features(self.classes))
-        finish_unit(folder, self.unit, shards, [asdict(r) for r in self.rejections])
-        return sum(shards[subset].rows for subset in self._twins)
+            tables[subset] = [r for r in results if not isinstance(r, Rejection)]
+        part = self.part
+        shards = {}
+        for subset, rows in tables.items():
+            whole = folder / part.unit.shard(subset)
+            path = whole if part.is_whole else part_file(folder, part, subset)
+            shards[subset] = write_shard(path, rows, subset_features(subset, self.classes))
+        if part.is_whole:
+            finish_unit(folder, part.unit, shards, [asdict(r) for r in self.rejections])
+        else:
+            finish_part(folder, part, list(shards), self.rejections)
+        return sum(shard.rows for subset, shard in shards.items() if subset != REAL)
 
-    def _write(
-        self, folder: Path, subset: str, rows: list[dict[str, Any]], features: Features
-    ) -> Shard:
-        return write_shard(folder / self.unit.shard(subset), rows, features)
+    @property
+    def _positions(self) -> list[int]:
+        return sorted(self._sources)
 
-    def _picture(self, tensor: torch.Tensor, source: _SourceRows) -> tuple[bytes, float] | str:
+    def _picture(self, twin: Twin, source: _SourceRows) -> tuple[bytes, float] | str:
         """The encoded twin and its distance to the source, or what is wrong with it."""
+        tensor = twin.image
         if not bool(torch.isfinite(tensor).all()):
             return "the output holds NaN or infinity"
         generated = tensor_to_image(tensor)

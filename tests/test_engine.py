@@ -4,17 +4,27 @@ import itertools
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, StableDiffusionControlNetImg2ImgPipeline
+from diffusers import DDIMScheduler
 from diffusers import StableDiffusionControlNetPipeline as TextToImage
 
 from scribblegen.diffusion import Diffusion
 from scribblegen.encode_ratio import FINAL, timestep_grid
-from scribblegen.engine import Conditions, DenoiserPool, Job, Twin, ddim_step
+from scribblegen.engine import DenoiserPool
+from scribblegen.jobs import Conditions, Job, Twin
+from scribblegen.samplers import ddim_step
 from scribblegen.tiny.random_weights import random_parts
-
-PROMPT = "a photo of cat, dog"
-CHANNELS = 9
-SCALES = (1.0, 2.0, 4.0, 7.5)
+from tests.pool_jobs import (
+    CHANNELS,
+    HINT,
+    IMAGE,
+    PROMPT,
+    SCALES,
+    UNIT_IMAGE,
+    as_unit,
+    full_grid_jobs,
+    job,
+    stock,
+)
 
 
 @pytest.fixture(scope="module", params=["epsilon", "v_prediction"])
@@ -32,63 +42,13 @@ def epsilon_networks():
     return Diffusion(**random_parts(CHANNELS))
 
 
-@pytest.fixture(scope="module")
-def unit_image():
-    return torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-
-
-@pytest.fixture(scope="module")
-def image(unit_image):
-    return 2 * unit_image - 1
-
-
-@pytest.fixture(scope="module")
-def hint():
-    drawn = torch.rand(1, CHANNELS, 64, 64, generator=torch.Generator().manual_seed(2)) > 0.8
-    return drawn.float()
-
-
-def stock(parts, kind=StableDiffusionControlNetImg2ImgPipeline):
-    pipeline = kind(
-        **{k: v for k, v in parts.items() if k != "scheduler_config"},
-        scheduler=DDIMScheduler.from_config(parts["scheduler_config"]),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def job(networks, image, hint, grids, *, seed=5, hint_rows=1, key=0, group=0, prompt=PROMPT):
-    """A job as the stock pipeline would see it: the same draws from one generator.
-
-    `hint_rows` is the batch in which the hint is embedded: the stock pipeline embeds it once for
-    each branch, and convolutions round differently for another batch size.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    mean, std = networks.encode(image)
-    drawn = torch.randn(2, *mean.shape, generator=generator).to(networks.device)
-    latents, noise = networks.sample_latents(mean, std, drawn[0]), drawn[1]
-    embedded = networks.embed_hint(hint.repeat(hint_rows, 1, 1, 1))[0]
-    prompts = (networks.embed_prompt(prompt), networks.embed_prompt(""))
-    conditions = Conditions(prompts, (embedded, embedded))
-    return Job(key, group, latents[0], noise[0], conditions, tuple(grids))
-
-
-def as_unit(image):
-    return (image / 2 + 0.5).clamp(0, 1)
-
-
 @pytest.mark.parametrize("guidance_scale", SCALES)
 @pytest.mark.parametrize("encode_ratio", [0.2, 0.5, 1.0])
-def test_a_sample_alone_equals_the_stock_pipeline(
-    parts, networks, unit_image, image, hint, guidance_scale, encode_ratio
-):
+def test_a_sample_alone_equals_the_stock_pipeline(parts, networks, guidance_scale, encode_ratio):
     expected = stock(parts)(
         prompt=PROMPT,
-        image=unit_image,
-        control_image=hint,
+        image=UNIT_IMAGE,
+        control_image=HINT,
         strength=encode_ratio,
         num_inference_steps=10,
         guidance_scale=guidance_scale,
@@ -101,23 +61,23 @@ def test_a_sample_alone_equals_the_stock_pipeline(
 
     # In calls of the stock pipeline's own shape (a pair of rows where it guides): bit for bit.
     rows = 1 if guidance_scale == 1 else 2
-    same_shape = job(networks, image, hint, cells, hint_rows=rows)
+    same_shape = job(networks, IMAGE, HINT, cells, hint_rows=rows)
     (twin,) = DenoiserPool(networks, rows=rows, decode_rows=1).run([same_shape])
     assert torch.equal(as_unit(twin.image), expected)
 
     # In calls of any other shape: to rounding, which guidance multiplies.
     for rows in (1, 16):
-        (twin,) = DenoiserPool(networks, rows=rows).run([job(networks, image, hint, cells)])
+        (twin,) = DenoiserPool(networks, rows=rows).run([job(networks, IMAGE, HINT, cells)])
         assert (as_unit(twin.image) - expected).abs().max() < 5e-6 * guidance_scale
 
 
-def test_encode_ratio_one_starts_as_text_to_image_does(parts, networks, image, hint):
+def test_encode_ratio_one_starts_as_text_to_image_does(parts, networks):
     grid = timestep_grid(1.0, 10)
-    task = job(networks, image, hint, [(grid, (2.0,))], hint_rows=2)
+    task = job(networks, IMAGE, HINT, [(grid, (2.0,))], hint_rows=2)
     (twin,) = DenoiserPool(networks, rows=2, decode_rows=1).run([task])
     expected = stock(parts, TextToImage)(
         prompt=PROMPT,
-        image=hint,
+        image=HINT,
         num_inference_steps=10,
         guidance_scale=2.0,
         controlnet_conditioning_scale=1.0,
@@ -127,10 +87,10 @@ def test_encode_ratio_one_starts_as_text_to_image_does(parts, networks, image, h
     assert torch.equal(as_unit(twin.image), expected)
 
 
-def test_fixed_mode_follows_the_formulas_of_the_paper(parts, networks, image, hint):
+def test_fixed_mode_follows_the_formulas_of_the_paper(parts, networks):
     ratio, steps, scale = 0.5, 5, 3.0
     grid = timestep_grid(ratio, steps, mode="fixed", aligned_start=False, pure_noise_at_one=False)
-    task = job(networks, image, hint, [(grid, (scale,))])
+    task = job(networks, IMAGE, HINT, [(grid, (scale,))])
     (twin,) = DenoiserPool(networks, rows=1, decode_rows=1).run([task])
 
     abar = networks.prediction.alphas_cumprod.double()
@@ -157,11 +117,11 @@ def test_fixed_mode_follows_the_formulas_of_the_paper(parts, networks, image, hi
     assert (twin.image - expected).abs().max() < 2e-5
 
 
-def test_guidance_scale_one_is_the_conditional_model_and_costs_one_row(networks, image, hint):
+def test_guidance_scale_one_is_the_conditional_model_and_costs_one_row(networks):
     grid = timestep_grid(0.5, 10)
     pool = DenoiserPool(networks, rows=4)
-    (twin,) = pool.run([job(networks, image, hint, [(grid, (1.0,))])])
-    other = job(networks, image, hint, [(grid, (1.0,))])
+    (twin,) = pool.run([job(networks, IMAGE, HINT, [(grid, (1.0,))])])
+    other = job(networks, IMAGE, HINT, [(grid, (1.0,))])
     unused = Conditions(
         (other.conditions.prompts[0], torch.full_like(other.conditions.prompts[0], torch.nan)),
         (other.conditions.hints[0], torch.full_like(other.conditions.hints[0], torch.nan)),
@@ -183,18 +143,6 @@ def test_step_equals_the_stock_scheduler_row_by_row(networks, parts):
     for row, t in enumerate(timesteps):
         theirs = scheduler.step(predictions[row : row + 1], t, latents[row : row + 1]).prev_sample
         assert torch.equal(ours[row : row + 1], theirs)
-
-
-def full_grid_jobs(networks, count, *, ratios=10, scales=SCALES, steps=10):
-    generator = torch.Generator().manual_seed(7)
-    grids = [(timestep_grid(i / ratios, steps), scales) for i in range(1, ratios + 1)]
-    jobs = []
-    for key in range(count):
-        image = torch.rand(1, 3, 64, 64, generator=generator) * 2 - 1
-        drawn = (torch.rand(1, CHANNELS, 64, 64, generator=generator) > 0.8).float()
-        prompt = f"a photo of {key}"
-        jobs.append(job(networks, image, drawn, grids, seed=key, key=key, prompt=prompt))
-    return jobs
 
 
 def test_the_first_step_is_shared_by_all_guidance_scales(epsilon_networks):
@@ -269,9 +217,11 @@ def test_half_precision_does_not_depend_on_batch_mates_either():
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_sample_on_a_gpu_does_not_depend_on_its_batch_mates(dtype):
-    networks = Diffusion(**random_parts(CHANNELS), device="cuda", dtype=dtype)
+def test_a_sample_on_a_gpu_does_not_depend_on_its_batch_mates(dtype, compiled):
+    parts = random_parts(CHANNELS)
+    networks = Diffusion(**parts, device="cuda", dtype=dtype, compile_calls=compiled)
     jobs = full_grid_jobs(networks, 4, ratios=3, scales=(1.0, 3.0))
     together = {
         (t.key, t.grid, t.guidance_scale): t.image for t in DenoiserPool(networks, rows=8).run(jobs)
@@ -293,9 +243,9 @@ def test_lower_groups_finish_first(epsilon_networks):
     assert sorted(last, key=lambda key: last[key]) == [0, 1, 2, 3]
 
 
-def test_nan_stays_with_its_own_sample(epsilon_networks, image, hint):
+def test_nan_stays_with_its_own_sample(epsilon_networks):
     grid = timestep_grid(0.5, 4)
-    good = job(epsilon_networks, image, hint, [(grid, (2.0,))], key="good")
+    good = job(epsilon_networks, IMAGE, HINT, [(grid, (2.0,))], key="good")
     bad = Job(
         "bad", 0, torch.full_like(good.latents, torch.nan), good.noise, good.conditions, good.cells
     )

@@ -16,10 +16,11 @@ from PIL import Image
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.repository import write_gallery, write_repository
 from scribblegen.builders.scribblegen import ScribbleGen
-from scribblegen.generation import generate_units
+from scribblegen.generation import generate_parts
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.run_config import OutputConfig
 from scribblegen.run_folder import prepare_folder
+from scribblegen.shares import Part
 from scribblegen.synthesize import build, open_run, run_header
 
 SOURCE = SourceConfig(ids="0:6", test_ids="50:52", scene_size=48)
@@ -104,12 +105,12 @@ def test_a_fresh_process_loads_it_offline(repository):
 def test_the_builder_reads_a_subset_of_an_unfinished_run(tmp_path):
     run = open_run(SOURCE, METHOD, OUTPUT, tmp_path / "run")
     prepare_folder(run.folder, run_header(run), "license: unknown\npipeline: null\n")
-    generate_units(run.method, run.sources, run.units[:1], run.folder)
+    generate_parts(run.method, run.sources, [Part.whole(run.units[0])], run.folder)
     cache = str(tmp_path / "cache")
     builder = ScribbleGen(str(run.folder), SUBSET, cache_dir=cache)
     builder.download_and_prepare()
     assert builder.as_dataset(split="train").num_rows == 4
-    generate_units(run.method, run.sources, run.units[1:2], run.folder)
+    generate_parts(run.method, run.sources, [Part.whole(run.units[1])], run.folder)
     builder = ScribbleGen(str(run.folder), SUBSET, cache_dir=cache)
     builder.download_and_prepare()
     assert builder.as_dataset(split="train").num_rows == 6, "a stale cache"
@@ -122,7 +123,7 @@ def test_an_unfinished_run_can_be_shown(tmp_path):
     prepare_folder(run.folder, run_header(run), "license: unknown\npipeline: null\n")
     with pytest.raises(FileNotFoundError, match="no source of .* is finished yet"):
         write_gallery(run.folder)
-    generate_units(run.method, run.sources, run.units[:1], run.folder)
+    generate_parts(run.method, run.sources, [Part.whole(run.units[0])], run.folder)
     write_repository(run.folder)
     assert "This run is not complete" in (run.folder / "README.md").read_text()
     assert load_dataset(str(run.folder), SUBSET, split="train").num_rows == 4

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.sources import open_source
-from scribblegen.diffusion import Prediction, read_prediction
+from scribblegen.prediction import Prediction, read_prediction
 from scribblegen.pretrained import load_base, load_diffusion
 from scribblegen.tiny.pack import pack
 from scribblegen.trainers.autoencoder import AutoencoderTrainer, new_autoencoder, whiten_latents

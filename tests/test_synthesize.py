@@ -18,10 +18,12 @@ from datasets import load_dataset
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.configs import to_arguments, to_dict
-from scribblegen.generation import generate_units
+from scribblegen.generation import generate_parts
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
+from scribblegen.parts import finished_parts, join_parts
 from scribblegen.run_config import OutputConfig
 from scribblegen.shards import pending_units, read_manifest
+from scribblegen.shares import Part, share_out
 from scribblegen.synthesize import build, open_run, synthesize
 
 SOURCE = SourceConfig(ids="0:12", validation_ids="100:103", scene_size=48)
@@ -94,10 +96,31 @@ def test_the_order_of_shards_changes_no_byte(reference, tmp_path):
     run = open_run(SOURCE, METHOD, OUTPUT, tmp_path / "run")
     shuffled = run.units[:]
     random.Random(0).shuffle(shuffled)
-    generate_units(run.method, run.sources, shuffled, run.folder)
+    generate_parts(run.method, run.sources, list(map(Part.whole, shuffled)), run.folder)
     there = {k: v for k, v in digests(reference).items() if k.endswith(".parquet")}
     here = {k: v for k, v in digests(run.folder).items() if k.endswith(".parquet")}
     assert here == there
+
+
+@pytest.mark.parametrize("num_processes", [4, 5])
+def test_units_that_do_not_divide_are_made_in_parts(reference, tmp_path, num_processes):
+    run = open_run(SOURCE, METHOD, OUTPUT, tmp_path / "run")
+    shares = share_out(run.units, [], num_processes, costly_split="train")
+    assert any(not part.is_whole for share in shares for part in share)
+    # One process after the other; the last is killed and its share made by two others.
+    for share in shares[:-1]:
+        generate_parts(run.method, run.sources, share, run.folder)
+    pending = pending_units(run.folder, run.units)
+    rest = share_out(pending, finished_parts(run.folder, pending), 2, costly_split="train")
+    for share in rest:
+        generate_parts(run.method, run.sources, share, run.folder)
+    for unit in pending_units(run.folder, run.units):
+        join_parts(run.folder, unit, run.method.classes)
+    assert not pending_units(run.folder, run.units)
+    there = {k: v for k, v in digests(reference).items() if k.endswith(".parquet")}
+    here = {k: v for k, v in digests(run.folder).items() if k in there}
+    assert here == there
+    assert read_manifest(run.folder)["units"] == read_manifest(reference)["units"]
 
 
 def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes(reference, tmp_path):
@@ -147,7 +170,7 @@ def test_a_finished_run_is_left_alone(reference):
 
 def test_a_resumed_run_makes_only_what_is_missing(reference, tmp_path):
     run = open_run(SOURCE, METHOD, OUTPUT, tmp_path / "run")
-    generate_units(run.method, run.sources, run.units[:2], run.folder)
+    generate_parts(run.method, run.sources, list(map(Part.whole, run.units[:2])), run.folder)
     done = read_manifest(run.folder)["units"]
     assert [u["unit"] for u in done] == [unit.name for unit in run.units[:2]]
     assert pending_units(run.folder, run.units) == run.units[2:]
@@ -160,7 +183,8 @@ def test_a_lost_shard_is_made_again(reference, tmp_path):
     cut = folder / "real" / "train-00004-of-00006.parquet"
     cut.write_bytes(cut.read_bytes()[:100])
     progress = synthesize(open_run(SOURCE, METHOD, OUTPUT, folder), progress_bar=False)
-    assert progress.units == ["train-00002-of-00006", "train-00004-of-00006"]
+    made = [part.unit.name for part in progress.parts]
+    assert made == ["train-00002-of-00006", "train-00004-of-00006"]
     assert digests(folder) == digests(reference)
 
 
@@ -176,7 +200,7 @@ def test_what_depends_on_the_source_alone_is_computed_once(tmp_path, diffusion):
             return getattr(diffusion, name)
 
     run.method.diffusion = Counting()
-    generate_units(run.method, run.sources, run.units[:3], run.folder)
+    generate_parts(run.method, run.sources, list(map(Part.whole, run.units[:3])), run.folder)
     assert calls["encode"] == 6
     assert calls["embed_hint"] == 6
     assert calls["embed_prompt"] <= 7  # sources with the same classes share one; and the empty one

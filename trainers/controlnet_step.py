@@ -10,15 +10,9 @@ from torch import Tensor, nn
 from scribblegen.classes import Classes
 from scribblegen.conditioning import conditioning_image, num_conditioning_channels
 from scribblegen.controlnet_record import ControlNetRecord
-from scribblegen.diffusion import (
-    Prediction,
-    default_resolution,
-    embed_prompt,
-    frozen,
-    read_prediction,
-    size_multiple,
-)
+from scribblegen.diffusion import default_resolution, embed_prompt, frozen, size_multiple
 from scribblegen.geometry import network_size
+from scribblegen.prediction import Prediction, read_prediction
 from scribblegen.trainers.controlnet_config import ControlNetConfig
 from scribblegen.trainers.controlnet_data import Example
 from scribblegen.trainers.noise import add_noise, draw_noise

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scribblegen.diffusion import Prediction
+from scribblegen.prediction import Prediction
 from scribblegen.trainers.plan import Draw
 
 

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel
 
 from scribblegen.cards.render_small_model import TEXT_TO_IMAGE
-from scribblegen.diffusion import frozen, read_prediction
+from scribblegen.diffusion import frozen
+from scribblegen.prediction import read_prediction
 from scribblegen.seeds import numpy_generator
 from scribblegen.sources import Source
 from scribblegen.trainers.attention import use_fast_attention

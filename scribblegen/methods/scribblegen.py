@@ -5,6 +5,7 @@ class names, so the scribble stays a true label of the twin.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -21,13 +22,16 @@ from scribblegen.conditioning import (
 from scribblegen.controlnet_record import check_record, choose_null_condition
 from scribblegen.diffusion import Diffusion
 from scribblegen.encode_ratio import TimestepGrid
-from scribblegen.engine import Conditions, DenoiserPool, Job, Twin
+from scribblegen.engine import DenoiserPool, Denoising
 from scribblegen.geometry import network_size
 from scribblegen.images import image_to_tensor, resize_image
+from scribblegen.jobs import Conditions, Job, Twin
 from scribblegen.methods.scribblegen_config import Cell, ScribbleGenConfig
 from scribblegen.prompts import PROMPT_STEM, sample_prompt
 from scribblegen.records import Sample
 from scribblegen.seeds import derive_seed
+from scribblegen.stage_times import StageTimes
+from scribblegen.transfers import to_device
 
 logger = logging.getLogger(__name__)
 
@@ -64,11 +68,14 @@ class ScribbleGen:
             null_condition=self.null_condition,
             prompt_mode=config.prompt_mode or record.prompt_mode or "classes",
             prompt_stem=config.prompt_stem or record.prompt_stem or PROMPT_STEM,
+            dtype=str(diffusion.dtype).removeprefix("torch."),
+            compile="on" if diffusion.is_compiled else "off",
         )
         self.diffusion = diffusion
         self.classes = classes
         self.cells = config.cells(diffusion.prediction.schedule)
         self.resolution = config.resolution or diffusion.default_resolution
+        self.times = StageTimes(diffusion.device)
         self.pools: dict[tuple[int, int], DenoiserPool] = {}
         self._prompts: dict[str, torch.Tensor] = {}
         self._null_hints: dict[tuple[int, int], torch.Tensor] = {}
@@ -106,6 +113,11 @@ class ScribbleGen:
     def images_per_source(self) -> int:
         """Twins of one source; those that several cells share count once."""
         return self.config.replicates * len(self._cells_of)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What all pools have done, see `DenoiserPool`."""
+        return sum((pool.counts for pool in self.pools.values()), Counter())
 
     def output_size(self, sample: Sample) -> tuple[int, int]:
         """(height, width) of the twins of `sample` as they are stored."""
@@ -153,40 +165,55 @@ class ScribbleGen:
     @torch.inference_mode()
     def _jobs(self, position: int, group: int, sample: Sample, size: tuple[int, int]) -> list[Job]:
         """One job per replicate. What depends on the source alone is computed once for all."""
-        diffusion = self.diffusion
-        image = image_to_tensor(resize_image(sample.image, *size))
-        mean, std = diffusion.encode(image[None])
-        hint = conditioning_image(
-            fit_scribble(sample.scribble, *size), self.classes, self.config.hint_encoding
-        )
-        embedded = diffusion.embed_hint(torch.from_numpy(hint)[None])[0]
-        drops_hint, drops_text = drops(self.null_condition)
-        jobs = []
-        for replicate in range(self.config.replicates):
-            text = self.twin_prompt(sample, replicate)
-            prompt = self._embed_prompt(text)
-            conditions = Conditions(
-                prompts=(prompt, self._embed_prompt("") if drops_text else prompt),
-                hints=(embedded, self._null_hint(size) if drops_hint else embedded),
+        diffusion, device = self.diffusion, self.diffusion.device
+        with self.times.stage("encode"):
+            image = image_to_tensor(resize_image(sample.image, *size))
+            mean, std = diffusion.encode(to_device(image[None], device))
+        with self.times.stage("condition"):
+            hint = conditioning_image(
+                fit_scribble(sample.scribble, *size), self.classes, self.config.hint_encoding
             )
+            embedded = diffusion.embed_hint(to_device(torch.from_numpy(hint)[None], device))[0]
+            texts = [self.twin_prompt(sample, i) for i in range(self.config.replicates)]
+            conditions = [self._conditions(text, embedded, size) for text in texts]
+        jobs = []
+        for replicate, text in enumerate(texts):
             seed = derive_seed(self.config.seed, sample.source_id, replicate)
             # On the CPU and in this order, as the stock pipeline draws them from one generator.
             generator = torch.Generator().manual_seed(seed)
             shape = diffusion.latent_shape(*size)
-            posterior_noise = torch.randn(1, *shape, generator=generator)
-            noise = torch.randn(1, *shape, generator=generator)
-            latents = diffusion.sample_latents(mean, std, posterior_noise.to(diffusion.device))
+            drawn = [
+                torch.randn(1, *shape, generator=generator) for _ in range(2 + self._num_draws)
+            ]
+            posterior_noise, noise, *step_noises = to_device(torch.stack(drawn), device)
+            latents = diffusion.sample_latents(mean, std, posterior_noise)
             jobs.append(
                 Job(
                     key=TwinKey(group, position, replicate, seed, text),
                     group=group,
                     latents=latents[0],
-                    noise=noise[0].to(diffusion.device),
-                    conditions=conditions,
+                    noise=noise[0],
+                    conditions=conditions[replicate],
                     cells=self._job_cells,
+                    step_noises=tuple(step_noise[0] for step_noise in step_noises),
                 )
             )
         return jobs
+
+    @property
+    def _num_draws(self) -> int:
+        """How many steps draw noise."""
+        if self.config.sampler != "lcm":
+            return 0
+        return max(cell.grid.num_steps for cell in self.cells)
+
+    def _conditions(self, prompt: str, hint: torch.Tensor, size: tuple[int, int]) -> Conditions:
+        drops_hint, drops_text = drops(self.null_condition)
+        embedded = self._embed_prompt(prompt)
+        return Conditions(
+            prompts=(embedded, self._embed_prompt("") if drops_text else embedded),
+            hints=(hint, self._null_hint(size) if drops_hint else hint),
+        )
 
     def _embed_prompt(self, prompt: str) -> torch.Tensor:
         # Sources with the same classes share a prompt; the last few thousand are kept.
@@ -210,7 +237,14 @@ class ScribbleGen:
             self.diffusion,
             rows=self.config.rows,
             decode_rows=self.config.decode_rows,
-            conditioning_scale=self.config.controlnet_conditioning_scale,
+            denoising=Denoising(
+                conditioning_scale=self.config.controlnet_conditioning_scale,
+                sampler=self.config.sampler,
+                control_start=self.config.control_guidance_start,
+                control_end=self.config.control_guidance_end,
+                deep_cache_interval=self.config.deep_cache_interval,
+            ),
+            times=self.times,
         )
 
     def _check_fit(self) -> None:

@@ -1,14 +1,34 @@
 """The options of ScribbleGen and the grid that they span. No torch: the command line reads it."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from scribblegen.conditioning import HINT_ENCODINGS, NULL_CONDITIONS
 from scribblegen.configs import option
-from scribblegen.encode_ratio import ENCODE_RATIO_MODES, NoiseSchedule, TimestepGrid, timestep_grid
+from scribblegen.encode_ratio import (
+    ENCODE_RATIO_MODES,
+    SAMPLERS,
+    NoiseSchedule,
+    TimestepGrid,
+    timestep_grid,
+)
 from scribblegen.geometry import GEOMETRIES, OUTPUT_SIZES
 from scribblegen.prompts import PROMPT_MODES
 
-DTYPE_NAMES = ("float32", "bfloat16", "float16")
+DTYPE_NAMES = ("auto", "float32", "bfloat16", "float16")
+COMPILE_CHOICES = ("auto", "on", "off")
+AUTO_ROWS = -1
+
+
+if TYPE_CHECKING:
+    RowCount = int
+else:
+
+    class RowCount(int):
+        """Rows of a call: a number, or `auto` (`AUTO_ROWS`)."""
+
+        def __new__(cls, value):
+            return super().__new__(cls, AUTO_ROWS if value == "auto" else int(value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +44,10 @@ class ScribbleGenConfig:
         "proportional",
         "proportional: round(ratio * steps) steps run; fixed: all steps, re-spaced (the paper).",
     )
-    num_inference_steps: int = option(50, "Steps of the DDIM grid.")
+    num_inference_steps: int = option(50, "Steps of the sampler's grid.")
+    sampler: str = option(
+        "ddim", "ddim (the paper), dpmsolver++ (half the steps), or lcm (for distilled weights)."
+    )
     replicates: int = option(1, "Twins of each source in each subset, each with its own noise.")
     seed: int = option(0, "Root seed of the noise.")
     aligned_start: bool = option(
@@ -51,6 +74,16 @@ class ScribbleGenConfig:
         "source, in turn. They vary what no scribble decides."
     )  # fmt: skip
     controlnet_conditioning_scale: float = option(1.0, "Factor on the ControlNet's residuals.")
+    control_guidance_start: float = option(
+        0.0, "Share of a twin's steps before which the ControlNet is left out."
+    )
+    control_guidance_end: float = option(
+        1.0, "Share of a twin's steps after which the ControlNet is left out: faster, less exact."
+    )
+    deep_cache_interval: int = option(
+        1, "Of so many steps one runs the whole networks, the others their outermost layers over "
+        "what it left: faster, less exact. 1: all steps are whole."
+    )  # fmt: skip
     resolution: int | None = option(None, "Side of the network's square; the pipeline's if unset.")
     geometry: str = option(
         "square", "square: squashed to one size; bucket: the nearest of a few aspects."
@@ -58,9 +91,19 @@ class ScribbleGenConfig:
     output_size: str = option(
         "source", "source: twins of the photograph's own size; model: of the network's."
     )
-    rows: int = option(16, "Denoiser rows in a call. Changes the last bits of an image.")
+    rows: RowCount = option(
+        16, "Denoiser rows in a call, or auto: what is fastest, measured once. Changes the last "
+        "bits of an image."
+    )  # fmt: skip
     decode_rows: int = option(4, "Images in a decoder call. Changes the last bits of an image.")
-    dtype: str = option("float32", "float32, bfloat16 or float16, for weights and calls.")
+    dtype: str = option(
+        "auto", "float32, bfloat16 or float16, for weights and calls. auto: float32 on a CPU, "
+        "bfloat16 on a GPU."
+    )  # fmt: skip
+    compile: str = option(
+        "auto",
+        "on: calls go through torch.compile, off, or auto (on a GPU). Changes the last bits.",
+    )
     num_threads: int = option(
         1, "CPU threads of a process. Changes the last bits; use more processes for more cores."
     )
@@ -73,13 +116,23 @@ class ScribbleGenConfig:
             ("geometry", GEOMETRIES),
             ("output_size", OUTPUT_SIZES),
             ("dtype", DTYPE_NAMES),
+            ("compile", COMPILE_CHOICES),
+            ("sampler", SAMPLERS),
             ("null_condition", (None, *NULL_CONDITIONS)),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"`{name}` must be one of {known}. Got {getattr(self, name)!r}.")
-        for name in ("replicates", "rows", "decode_rows", "num_threads"):
+        object.__setattr__(self, "rows", int(RowCount(self.rows)))
+        for name in ("replicates", "decode_rows", "num_threads", "deep_cache_interval"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1. Got {getattr(self, name)}.")
+        if self.rows < 1 and self.rows != AUTO_ROWS:
+            raise ValueError(f"`rows` must be at least 1, or auto. Got {self.rows}.")
+        if not 0 <= self.control_guidance_start < self.control_guidance_end <= 1:
+            raise ValueError(
+                "`control_guidance_start` must be below `control_guidance_end`, both in 0..1. Got "
+                f"{self.control_guidance_start} and {self.control_guidance_end}."
+            )
         if len(set(self.prompt_suffixes)) < len(self.prompt_suffixes):
             raise ValueError(f"`prompt_suffixes` must differ. Got {self.prompt_suffixes}.")
         for name in ("guidance_scales", "encode_ratios"):
@@ -105,6 +158,7 @@ class ScribbleGenConfig:
                     aligned_start=self.aligned_start,
                     pure_noise_at_one=self.pure_noise_at_one,
                     schedule=schedule,
+                    sampler=self.sampler,
                 ),
             )
             for w in self.guidance_scales

@@ -95,11 +95,12 @@ def random_diffusion(
     *,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    compile_calls: bool = False,
     **choices: object,
 ) -> Diffusion:
     """`random_parts` as a `Diffusion`."""
     parts = random_parts(conditioning_channels, **choices)  # type: ignore[arg-type]
-    return Diffusion(**parts, device=device, dtype=dtype)  # type: ignore[arg-type]
+    return Diffusion(**parts, device=device, dtype=dtype, compile_calls=compile_calls)  # type: ignore[arg-type]
 
 
 def _vocabulary() -> dict[str, int]:

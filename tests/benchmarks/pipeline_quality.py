@@ -20,7 +20,7 @@ from scribblegen.builders.scene_kinds import COLOURS, SCENE_CLASSES
 from scribblegen.builders.scene_painter import render_scene
 from scribblegen.builders.scenes import open_scenes
 from scribblegen.cards.gallery import GalleryRow, draw_scribble, render_gallery
-from scribblegen.engine import Conditions
+from scribblegen.jobs import Conditions
 from scribblegen.pretrained import load_diffusion
 from scribblegen.tiny import tiny_folder
 from scribblegen.trainers.small_segmentor import (

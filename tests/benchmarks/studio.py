@@ -11,8 +11,9 @@ from scribblegen.classes import present_classes
 from scribblegen.conditioning import conditioning_image, null_conditioning_image
 from scribblegen.diffusion import Diffusion
 from scribblegen.encode_ratio import timestep_grid
-from scribblegen.engine import Conditions, DenoiserPool, Job
+from scribblegen.engine import DenoiserPool
 from scribblegen.images import image_to_tensor, tensor_to_image
+from scribblegen.jobs import Conditions, Job
 from scribblegen.prompts import sample_prompt
 from scribblegen.records import Sample
 from scribblegen.seeds import derive_seed

@@ -1,0 +1,58 @@
+"""Jobs for the denoiser pool, and the stock pipeline of the same parts."""
+
+import torch
+from diffusers import DDIMScheduler, StableDiffusionControlNetImg2ImgPipeline
+
+from scribblegen.encode_ratio import timestep_grid
+from scribblegen.jobs import Conditions, Job
+
+PROMPT = "a photo of cat, dog"
+CHANNELS = 9
+SCALES = (1.0, 2.0, 4.0, 7.5)
+UNIT_IMAGE = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+IMAGE = 2 * UNIT_IMAGE - 1
+HINT = (torch.rand(1, CHANNELS, 64, 64, generator=torch.Generator().manual_seed(2)) > 0.8).float()
+
+
+def stock(parts, kind=StableDiffusionControlNetImg2ImgPipeline):
+    pipeline = kind(
+        **{k: v for k, v in parts.items() if k != "scheduler_config"},
+        scheduler=DDIMScheduler.from_config(parts["scheduler_config"]),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def job(networks, image, hint, grids, *, seed=5, hint_rows=1, key=0, group=0, prompt=PROMPT):
+    """A job as the stock pipeline would see it: the same draws from one generator.
+
+    `hint_rows` is the batch in which the hint is embedded: the stock pipeline embeds it once for
+    each branch, and convolutions round differently for another batch size.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    mean, std = networks.encode(image)
+    drawn = torch.randn(2, *mean.shape, generator=generator).to(networks.device)
+    latents, noise = networks.sample_latents(mean, std, drawn[0]), drawn[1]
+    embedded = networks.embed_hint(hint.repeat(hint_rows, 1, 1, 1))[0]
+    prompts = (networks.embed_prompt(prompt), networks.embed_prompt(""))
+    conditions = Conditions(prompts, (embedded, embedded))
+    return Job(key, group, latents[0], noise[0], conditions, tuple(grids))
+
+
+def as_unit(image):
+    return (image / 2 + 0.5).clamp(0, 1)
+
+
+def full_grid_jobs(networks, count, *, ratios=10, scales=SCALES, steps=10):
+    generator = torch.Generator().manual_seed(7)
+    grids = [(timestep_grid(i / ratios, steps), scales) for i in range(1, ratios + 1)]
+    jobs = []
+    for key in range(count):
+        image = torch.rand(1, 3, 64, 64, generator=generator) * 2 - 1
+        drawn = (torch.rand(1, CHANNELS, 64, 64, generator=generator) > 0.8).float()
+        prompt = f"a photo of {key}"
+        jobs.append(job(networks, image, drawn, grids, seed=key, key=key, prompt=prompt))
+    return jobs

@@ -1,0 +1,272 @@
+"""What makes calls cheaper: shared prefixes exactly, the opt-in approximations as they promise."""
+
+import copy
+import logging
+
+import pytest
+import torch
+from diffusers import AutoencoderTiny
+
+from scribblegen.compiled import compiled
+from scribblegen.diffusion import Diffusion
+from scribblegen.encode_ratio import SAMPLERS, timestep_grid
+from scribblegen.engine import DenoiserPool, Denoising
+from scribblegen.jobs import Conditions, Job
+from scribblegen.shared_prefix import prefix_modules, share_prefix
+from scribblegen.tiny.random_weights import random_parts
+from tests.pool_jobs import (
+    CHANNELS,
+    HINT,
+    IMAGE,
+    PROMPT,
+    SCALES,
+    UNIT_IMAGE,
+    as_unit,
+    full_grid_jobs,
+    job,
+    stock,
+)
+from tests.test_samplers import stock as stock_scheduler
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return random_parts(CHANNELS)
+
+
+@pytest.fixture(scope="module")
+def networks(parts):
+    return Diffusion(**parts)
+
+
+def pair_arguments(networks, rows, *, same_hints=True):
+    generator = torch.Generator().manual_seed(rows)
+    half = rows // 2
+    hints = networks.embed_hint(torch.rand(rows, CHANNELS, 64, 64, generator=generator))
+    return (
+        torch.randn(half, 4, 16, 16, generator=generator).repeat(2, 1, 1, 1),
+        torch.randint(0, 1000, (half,), generator=generator).repeat(2),
+        torch.randn(rows, *networks.embed_prompt("").shape, generator=generator),
+        hints[:half].repeat(2, 1, 1, 1) if same_hints else hints,
+    )
+
+
+@pytest.mark.parametrize("rows", [2, 4, 8, 16])
+def test_a_shared_prefix_changes_no_bit(networks, rows):
+    arguments = pair_arguments(networks, rows)
+    alone = networks.predict(*arguments)
+    assert torch.equal(networks.predict(*arguments, paired=True, same_hints=True), alone)
+    assert torch.equal(networks.predict(*arguments, paired=True), alone)
+    other_hints = pair_arguments(networks, rows, same_hints=False)
+    alone = networks.predict(*other_hints)
+    assert torch.equal(networks.predict(*other_hints, paired=True), alone)
+
+
+def test_a_shared_prefix_is_evaluated_once_per_pair(networks):
+    rows = []
+
+    def count(module, inputs, output):
+        rows.append(len(inputs[0]))
+
+    watched = [
+        network.get_submodule(name)
+        for network in (networks.unet, networks.controlnet)
+        for name in prefix_modules(network)
+        if not name.endswith("attn1")  # called without positional arguments
+    ]
+    handles = [module.register_forward_hook(count) for module in watched]
+    networks.predict(*pair_arguments(networks, 8), paired=True, same_hints=True)
+    assert rows == [4] * len(watched)
+    rows.clear()
+    networks.predict(*pair_arguments(networks, 8))
+    assert rows == [4, 4] * len(watched)
+    for handle in handles:
+        handle.remove()
+
+
+def test_the_prefix_ends_where_the_prompt_is_first_looked_at(networks):
+    names = prefix_modules(networks.unet)
+    assert names[0] == "conv_in" and names[-1].endswith("transformer_blocks.0.attn1")
+    seen = []
+    first = networks.unet.get_submodule(names[-1].replace("attn1", "attn2"))
+    others = [m for n, m in networks.unet.named_modules() if n.endswith("attn2")]
+    handles = [m.register_forward_hook(lambda m, i, o: seen.append(m)) for m in others]
+    networks.predict(*pair_arguments(networks, 4))
+    assert seen[0] is first
+    for handle in handles:
+        handle.remove()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"class_embed_type": "timestep"}, {"addition_embed_type": "text"}, {"down_block": "Other"}],
+)
+def test_an_unknown_network_is_called_as_it_is(networks, change):
+    unet = copy.deepcopy(networks.unet)
+    if "down_block" in change:
+        unet.down_blocks[0].__class__ = type("Other", (type(unet.down_blocks[0]),), {})
+    else:
+        unet.register_to_config(**change)
+    assert prefix_modules(unet) == []
+    assert share_prefix(unet, halves_are_equal=True) is unet
+
+
+def test_guided_rows_go_together_as_pairs(networks):
+    pool = DenoiserPool(networks, rows=8)
+    list(pool.run(full_grid_jobs(networks, 4, ratios=3, scales=(2.0, 4.0))))
+    assert pool.counts["paired_calls"] == pool.counts["calls"]
+    # With unguided rows among them, nine of ten still do.
+    pool = DenoiserPool(networks, rows=8)
+    list(pool.run(full_grid_jobs(networks, 8, ratios=5, scales=SCALES)))
+    assert pool.counts["paired_calls"] / pool.counts["calls"] > 0.6
+
+
+@pytest.mark.parametrize("start, end", [(0.0, 0.5), (0.3, 1.0), (0.2, 0.8)])
+def test_control_in_a_part_of_the_steps_is_the_stock_pipeline_s(parts, networks, start, end):
+    expected = stock(parts)(
+        prompt=PROMPT,
+        image=UNIT_IMAGE,
+        control_image=HINT,
+        strength=0.8,
+        num_inference_steps=10,
+        guidance_scale=3.0,
+        controlnet_conditioning_scale=1.0,
+        control_guidance_start=start,
+        control_guidance_end=end,
+        generator=torch.Generator().manual_seed(5),
+        output_type="pt",
+    ).images[0]
+    cells = [(timestep_grid(0.8, 10), (3.0,))]
+    for rows in (2, 8):
+        pool = DenoiserPool(
+            networks, rows=rows, denoising=Denoising(control_start=start, control_end=end)
+        )
+        (twin,) = pool.run([job(networks, IMAGE, HINT, cells, hint_rows=2)])
+        assert (as_unit(twin.image) - expected).abs().max() < 2e-5
+
+
+@pytest.mark.parametrize("sampler", ["dpmsolver++", "lcm"])
+@pytest.mark.parametrize("ratio", [0.5, 1.0])
+def test_few_step_samplers_equal_the_stock_pipeline(parts, networks, sampler, ratio):
+    pipeline = stock(parts)
+    pipeline.scheduler = stock_scheduler(sampler)
+    expected = pipeline(
+        prompt=PROMPT,
+        image=UNIT_IMAGE,
+        control_image=HINT,
+        strength=ratio,
+        num_inference_steps=8,
+        guidance_scale=2.0,
+        controlnet_conditioning_scale=1.0,
+        generator=torch.Generator().manual_seed(5),
+        output_type="pt",
+    ).images[0]
+    grid = timestep_grid(ratio, 8, sampler=sampler, pure_noise_at_one=False)
+    base = job(networks, IMAGE, HINT, [(grid, (2.0,))], hint_rows=2)
+    generator = torch.Generator().manual_seed(5)
+    draws = torch.randn(2 + grid.num_steps, 1, 4, 16, 16, generator=generator)
+    noises = tuple(draw[0] for draw in draws[2:])
+    task = Job(0, 0, base.latents, base.noise, base.conditions, base.cells, noises)
+    (twin,) = DenoiserPool(networks, rows=2, denoising=Denoising(sampler=sampler)).run([task])
+    assert (as_unit(twin.image) - expected).abs().max() < 5e-5
+
+
+@pytest.mark.parametrize(
+    "denoising",
+    [
+        Denoising(control_end=0.5),
+        Denoising(deep_cache_interval=2),
+        Denoising(deep_cache_interval=3, control_end=0.6),
+        *(Denoising(sampler=sampler) for sampler in SAMPLERS),
+    ],
+    ids=str,
+)
+def test_an_approximated_sample_does_not_depend_on_its_batch_mates_either(networks, denoising):
+    jobs = []
+    for base in full_grid_jobs(networks, 4, ratios=3, scales=(1.0, 3.0)):
+        grids = [timestep_grid(r, 9, sampler=denoising.sampler) for r in (0.4, 1.0)]
+        generator = torch.Generator().manual_seed(base.key)
+        noises = tuple(torch.randn(9, 4, 16, 16, generator=generator))
+        cells = tuple((grid, (1.0, 3.0)) for grid in grids)
+        jobs.append(Job(base.key, 0, base.latents, base.noise, base.conditions, cells, noises))
+    images = [
+        {
+            (twin.key, twin.grid, twin.guidance_scale): twin.image
+            for some in batch
+            for twin in DenoiserPool(networks, rows=8, denoising=denoising).run(some)
+        }
+        for batch in ([jobs], [jobs[::-1]], [[one] for one in jobs])
+    ]
+    assert all(other.keys() == images[0].keys() for other in images)
+    assert all(torch.equal(other[k], images[0][k]) for other in images for k in images[0])
+
+
+def test_a_shallow_step_over_its_own_features_is_the_whole_step(networks):
+    arguments = pair_arguments(networks, 4)
+    whole = networks.predict(*arguments)
+    kept, features = networks.predict_keeping(*arguments)
+    shallow = networks.predict_shallow(*arguments[:3], features)
+    assert (kept - whole).abs().max() < 1e-5
+    assert (shallow - whole).abs().max() < 1e-5
+    without = networks.predict(*arguments, controlled=False)
+    assert (networks.predict_keeping(*arguments, 0.0)[0] - without).abs().max() < 1e-5
+    assert (without - whole).abs().max() > 1e-2
+
+
+def test_a_deep_cache_spares_rows_and_stays_near(networks):
+    cells = [(timestep_grid(1.0, 12), (2.0,))]
+    images, calls = [], []
+    handle = networks.unet.mid_block.register_forward_hook(lambda *_: calls.append(1))
+    for interval in (1, 3):
+        calls.clear()
+        pool = DenoiserPool(networks, rows=2, denoising=Denoising(deep_cache_interval=interval))
+        (twin,) = pool.run([job(networks, IMAGE, HINT, cells)])
+        assert len(calls) == 12 // interval
+        images.append(twin.image)
+    handle.remove()
+    assert 0 < (images[0] - images[1]).abs().max() < 1
+
+
+def test_a_tiny_vae_decodes_instead(parts):
+    torch.manual_seed(0)
+    tiny_vae = AutoencoderTiny(
+        encoder_block_out_channels=(8, 8, 8),
+        decoder_block_out_channels=(8, 8, 8),
+        num_encoder_blocks=(1, 1, 1),
+        num_decoder_blocks=(1, 1, 1),
+    )
+    networks = Diffusion(**parts, tiny_vae=tiny_vae)
+    latents = torch.randn(2, 4, 16, 16)
+    assert torch.equal(networks.decode(latents), tiny_vae.decode(latents).sample)
+    assert networks.decode(latents).shape == (2, 3, 64, 64)
+    assert networks.fingerprint() != Diffusion(**parts).fingerprint()
+
+
+def test_what_cannot_be_compiled_runs_as_it_is_with_one_warning(caplog):
+    def call(tensor):
+        return tensor + 1
+
+    def broken(*_, **__):
+        raise RuntimeError("no compiler here\nand more")
+
+    run = compiled(call)
+    with caplog.at_level(logging.WARNING), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "compile", lambda f, **_: broken)
+        run = compiled(call)
+        for _ in range(3):
+            assert torch.equal(run(torch.zeros(2)), torch.ones(2))
+    assert [r.getMessage() for r in caplog.records] == [
+        "torch.compile failed, going on without it: no compiler here"
+    ]
+
+
+def test_conditions_of_another_source_are_never_taken(networks):
+    """Rows of a pair keep their own hints and prompts."""
+    base, other = full_grid_jobs(networks, 2, ratios=1, scales=(3.0,))
+    mixed = Conditions(base.conditions.prompts, other.conditions.hints)
+    jobs = [base, Job(1, 0, base.latents, base.noise, mixed, base.cells)]
+    together = {t.key: t.image for t in DenoiserPool(networks, rows=8).run(jobs)}
+    for one in jobs:
+        (alone,) = DenoiserPool(networks, rows=8).run([one])
+        assert torch.equal(alone.image, together[one.key])
+    assert not torch.equal(together[0], together[1])
