@@ -1,4 +1,4 @@
-"""P14, P15, P16: mean IoU, what evaluation keeps, and the loader, beside the stock ways.
+"""P14 to P16 and training: mean IoU, what evaluation keeps, the loader, beside the stock ways.
 
     python -m tests.benchmarks.segmentation_speed
 
@@ -7,9 +7,11 @@ quartiles. Writes `results/segmentation_speed.json`. The stock `mean_iou` is a s
 its formulas are repeated here, under the real machinery of `evaluate.Metric`.
 """
 
+import contextlib
 import io
 import json
-import platform
+import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,15 +24,20 @@ import numpy as np
 import torch
 from datasets import Dataset, Features, Image
 from PIL import Image as PILImage
-from transformers import SegformerImageProcessor
+from transformers import AutoModelForSemanticSegmentation, SegformerImageProcessor
 
+from scribblegen.builders.config import SourceConfig
 from scribblegen.classes import Classes
+from scribblegen.methods.scribblegen_config import ScribbleGenConfig
+from scribblegen.synthesize import build
 from scribblegen.trainers.augmentation import Augmentation
 from scribblegen.trainers.confusion import confusion_matrix
 from scribblegen.trainers.metrics import MeanIoU
+from scribblegen.trainers.segmentation_config import SegmentationConfig
 from scribblegen.trainers.segmentation_data import SegmentationRows, View, Views
+from scribblegen.trainers.segmentation_run import train_segmentation
+from tests.benchmarks.timing import environment, in_turns, save, spread, times_faster
 
-RESULTS = Path(__file__).parent / "results"
 SIZE, NUM_LABELS = 512, 21
 ROUNDS = 7
 
@@ -73,21 +80,6 @@ def maps(count: int) -> tuple[np.ndarray, np.ndarray]:
     return predictions, references
 
 
-def interleaved(ways: dict[str, Callable[[], Any]]) -> dict[str, dict[str, float]]:
-    """Seconds of each way: median and quartiles of rounds in which they take turns."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(ROUNDS + 1):
-        for name, way in ways.items():
-            started = time.perf_counter()
-            way()
-            if turn:  # the first warms up
-                taken[name].append(time.perf_counter() - started)
-    return {
-        name: dict(zip(("low", "median", "high"), np.percentile(t, (25, 50, 75)), strict=True))
-        for name, t in taken.items()
-    }
-
-
 def mean_iou() -> dict[str, Any]:
     """P14."""
     count = 8
@@ -105,18 +97,19 @@ def mean_iou() -> dict[str, Any]:
         ours.add_batch(predictions=predictions, references=references)
         found["ours"] = ours.compute()["mean_iou"]
 
-    taken = interleaved(
+    taken = in_turns(
         {
             "evaluate.compute": through_evaluate,
             "its _compute": lambda: stock._compute(predictions, references, NUM_LABELS),
             "ours": through_ours,
-        }
+        },
+        rounds=ROUNDS,
     )
     assert abs(found["stock"] - found["ours"]) <= 1e-12
     return {
-        "milliseconds_per_image": _per(taken, count),
-        "times_faster_than_evaluate": _ratio(taken, "evaluate.compute", "ours"),
-        "times_faster_than_its_compute": _ratio(taken, "its _compute", "ours"),
+        "milliseconds_per_image": {k: spread(v, per=count / 1000) for k, v in taken.items()},
+        "times_faster_than_evaluate": times_faster(taken, "evaluate.compute", "ours"),
+        "times_faster_than_its_compute": times_faster(taken, "its _compute", "ours"),
         "difference": abs(found["stock"] - found["ours"]),
     }
 
@@ -179,10 +172,12 @@ def loader() -> dict[str, Any]:
         ("ours, augmented, decoded before", augmented, 1 << 30),
     ):
         ways[name] = partial(read, Views(rows, augmentation, seed=0, cache_bytes=size))
-    taken = interleaved(ways)
+    taken = in_turns(ways, rounds=ROUNDS)
     return {
-        "milliseconds_per_sample": _per(taken, count),
-        "times_faster": {n: _ratio(taken, stock_name, n) for n in ways if n != stock_name},
+        "milliseconds_per_sample": {k: spread(v, per=count / 1000) for k, v in taken.items()},
+        "times_faster": {
+            name: times_faster(taken, stock_name, name) for name in ways if name != stock_name
+        },
     }
 
 
@@ -192,32 +187,68 @@ def _encoded(array: np.ndarray, format: str) -> bytes:
     return buffer.getvalue()
 
 
-def _per(taken: dict[str, dict[str, float]], count: int) -> dict[str, dict[str, float]]:
+def training() -> dict[str, Any]:
+    """Steps of the whole trainer over steps of a bare loop whose batches lie ready in memory."""
+    crop, batch, steps = 64, 8, 60
+    with tempfile.TemporaryDirectory() as scratch:
+        source = SourceConfig(ids="0:64", test_ids="100:101", scene_size=96)
+        method = ScribbleGenConfig(encode_ratios=[0.5, 1.0], num_inference_steps=2)
+        build(source, method, output_dir=f"{scratch}/twins")
+
+        def ours() -> float:
+            shutil.rmtree(f"{scratch}/model", ignore_errors=True)
+            config = SegmentationConfig(
+                real=f"{scratch}/twins",
+                synthetic=[f"{scratch}/twins:guidance2-encode{r}" for r in ("0.5", "1")],
+                scheme="uniform",
+                output_dir=f"{scratch}/model",
+                eval_split="test",
+                crop_size=crop,
+                max_steps=steps,
+                per_device_train_batch_size=batch,
+                save_strategy="no",
+                logging_strategy="no",
+                report_to="none",
+                disable_tqdm=True,
+            )
+            with contextlib.redirect_stdout(io.StringIO()):
+                train_segmentation(config)
+            metrics = json.loads(Path(f"{scratch}/model/train_results.json").read_text("utf-8"))
+            return float(metrics["train_runtime"])
+
+        def bare() -> float:
+            model = AutoModelForSemanticSegmentation.from_pretrained(f"{scratch}/model").train()
+            optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+            pixels = torch.rand(batch, 3, crop, crop)
+            labels = torch.randint(0, 12, (batch, crop, crop))
+            started = time.perf_counter()
+            for _ in range(steps):
+                logits = model(pixel_values=pixels).logits
+                logits = torch.nn.functional.interpolate(logits, size=(crop, crop), mode="bilinear")
+                torch.nn.functional.cross_entropy(logits, labels).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+            return time.perf_counter() - started
+
+        rounds = [(ours(), bare()) for _ in range(3)]
     return {
-        name: {k: round(1000 * v / count, 3) for k, v in t.items()} for name, t in taken.items()
+        "seconds_of_the_trainer": spread([a for a, _ in rounds]),
+        "seconds_of_a_bare_loop": spread([b for _, b in rounds]),
+        "throughput_to_the_bare_loop": spread([b / a for a, b in rounds]),
     }
-
-
-def _ratio(taken: dict[str, dict[str, float]], stock: str, ours: str) -> float:
-    return round(taken[stock]["median"] / taken[ours]["median"], 2)
 
 
 def main() -> None:
     """The command."""
     torch.set_num_threads(1)
     result = {
-        "environment": {
-            "processor": platform.processor() or platform.machine(),
-            "torch": torch.__version__,
-            "datasets": datasets.__version__,
-            "evaluate": evaluate.__version__,
-            "threads": 1,
-        },
+        "environment": environment(),
         "P14 mean IoU": mean_iou(),
         "P15 evaluation memory": evaluation_memory(),
         "P16 loader": loader(),
+        "training throughput": training(),
     }
-    (RESULTS / "segmentation_speed.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    save("segmentation_speed", result)
     print(json.dumps(result, indent=1))
 
 
