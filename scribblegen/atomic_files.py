@@ -8,7 +8,7 @@ from pathlib import Path
 _PARTIAL = ".partial"  # suffix of files still being written
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Writes a file so that its name never stands for a part of it, even after a power cut.
 
     Raises:

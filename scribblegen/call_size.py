@@ -9,7 +9,7 @@ import torch
 
 from scribblegen.diffusion import Diffusion
 
-_CANDIDATES = (4, 8, 16, 32, 64, 128, 256)
+_CANDIDATES = (2, 4, 8, 16, 32, 64, 128, 256)
 _REPEATS = 3
 _GOOD_ENOUGH = 1.03  # times the best time of a row: a smaller call holds less memory
 _PLATEAU = 2  # calls without gain after which no larger one is tried
@@ -19,13 +19,18 @@ _GPU_SHARE = 0.8
 
 @torch.inference_mode()
 def measure_rows(
-    diffusion: Diffusion, resolution: int, *, memory_budget: float | None = None
+    diffusion: Diffusion,
+    resolution: int,
+    *,
+    most_rows: int | None = None,
+    memory_budget: float | None = None,
 ) -> int:
     """The rows of a call at which a row is fastest, to 3 %, within the budget.
 
     Args:
         diffusion: the networks.
         resolution: side of their square, in pixels.
+        most_rows: that the run ever has at once; a larger call would be padding.
         memory_budget: gigabytes that a call may need; a share of what is free if None.
 
     Raises:
@@ -34,6 +39,8 @@ def measure_rows(
     budget = int(memory_budget * 1e9) if memory_budget else _free_memory(diffusion.device)
     seconds: dict[int, float] = {}
     for rows in _CANDIDATES:
+        if seconds and most_rows is not None and rows > most_rows:
+            break
         try:
             spent, needed = _measure(diffusion, resolution, rows)
         except torch.cuda.OutOfMemoryError:

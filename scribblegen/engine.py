@@ -85,13 +85,15 @@ class DenoiserPool:
         for name, value in (("rows", rows), ("decode_rows", decode_rows)):
             if value < 1:
                 raise ValueError(f"`{name}` must be at least 1. Got {value}.")
+        if diffusion.is_compiled and rows % 2:
+            raise ValueError(f"`rows` must be even where calls are compiled. Got {rows}.")
         self.diffusion = diffusion
         self.rows = rows
         self.decode_rows = decode_rows
         self.denoising = denoising or Denoising()
         self.times = times or StageTimes(diffusion.device)
         self.counts: Counter[str] = Counter()
-        self._ready = ReadyRows()
+        self._ready = ReadyRows(mixed=not diffusion.is_compiled)
         self._decoding = SideStream(diffusion.device)
         self._partial: set[Node] = set()  # one branch predicted, the other not yet
         self._finished: list[tuple[Node, float, Tensor]] = []  # waiting to be decoded

@@ -1,10 +1,11 @@
 """Units of work, or parts of them, through the method: samples in, twins out, files written."""
 
+import itertools
 import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 _ENCODING_THREADS = 2
 _WAITING_PICTURES = 64  # to be encoded; generation waits while there are more
+_READ_AHEAD = 4  # sources
 _WAITING_FILES = 2  # of whole units; likewise
 TWIN_SPLIT = "train"  # the other splits of `real` are for evaluation and get no twins
 
@@ -65,10 +67,12 @@ def generate_parts(
         with (
             PatientExecutor(_ENCODING_THREADS, _WAITING_PICTURES) as executor,
             PatientExecutor(1, _WAITING_FILES) as writer,
+            ThreadPoolExecutor(1) as reader,
         ):
             generation = _Generation(
-                method, sources, parts, folder, image_format, executor, writer, progress, bar
-            )
+                method, sources, parts, folder, image_format, executor, writer, reader,
+                progress, bar,
+            )  # fmt: skip
             generation.finish()
     finally:
         torch.set_num_threads(threads)
@@ -88,6 +92,7 @@ class _Generation:
     image_format: str
     executor: PatientExecutor
     writer: PatientExecutor
+    reader: ThreadPoolExecutor
     progress: Progress
     bar: Any
     waiting: dict[int, UnitRows] = field(default_factory=dict)  # by group
@@ -108,14 +113,13 @@ class _Generation:
 
     def _samples(self) -> Iterator[tuple[int, int, Sample]]:
         """(position, group, sample) of every source that gets twins; a group is a part."""
-        times = self.method.times
+        samples = self._read_ahead()
         for group, part in enumerate(self.parts):
             split = part.unit.split
             rows = self.waiting[group] = self._new_rows(part)
             num_twins = self.method.images_per_source if split == TWIN_SPLIT else 0
             for position in range(part.start, part.stop):
-                with times.host_stage("read"):
-                    sample = self.sources[split].read(position)
+                sample = next(samples)
                 if isinstance(sample, Rejection):
                     logger.warning("left out %s: %s", sample.source_id, sample.reason)
                     rows.rejections.append(sample)
@@ -127,6 +131,23 @@ class _Generation:
                     yield position, group, sample
             rows.all_read = True
             self._write_if_complete(group)
+
+    def _read_ahead(self) -> Iterator[Sample | Rejection]:
+        """Every source of every part in order; the next ones are read meanwhile."""
+        wanted = (
+            (self.sources[part.unit.split], position)
+            for part in self.parts
+            for position in range(part.start, part.stop)
+        )
+        coming: deque[Future[Sample | Rejection]] = deque()
+        while True:
+            for source, position in itertools.islice(wanted, _READ_AHEAD - len(coming)):
+                coming.append(self.reader.submit(source.read, position))
+            if not coming:
+                return
+            with self.method.times.host_stage("read"):
+                sample = coming.popleft().result()
+            yield sample
 
     def _new_rows(self, part: Part) -> UnitRows:
         subsets = [cell.subset for cell in self.method.cells]

@@ -40,9 +40,14 @@ class ReadyRows:
 
     Lower groups come first, so that a shard is finished before the next; within one, the longest
     remaining run, so that the short ones are left to fill the last calls.
+
+    Args:
+        mixed: forms and kinds may share a call, to the same bits. False where each has a graph of
+            its own, which rounds in its own way: a row must then always go the same one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, mixed: bool = True) -> None:
+        self.mixed = mixed
         self._heaps: dict[tuple[Form, bool], list[_Entry]] = {
             (form, is_pair): [] for form in Form for is_pair in (True, False)
         }
@@ -62,6 +67,8 @@ class ReadyRows:
     def pick(self, rows: int) -> Picked:
         """Takes out what the next call evaluates: `rows` rows, fewer only where no more can go
         together."""
+        if not self.mixed:
+            return self._pick_kind(rows)
         forms = sorted((form for form in Form if self._num(form)), key=self._foremost)
         for form in forms:
             if self._num(form) >= rows:
@@ -71,15 +78,33 @@ class ReadyRows:
             return Picked(self._pick_any(rows, mixable), False, Form.CONTROLLED)
         return self._pick_form(forms[0], rows)
 
+    def _pick_kind(self, rows: int) -> Picked:
+        """Rows of one form and kind: of the foremost that fills the call, else the foremost."""
+        kinds = sorted(
+            (kind for kind, heap in self._heaps.items() if heap),
+            key=lambda kind: self._heaps[kind][0][:3],
+        )
+        sizes = {kind: len(self._heaps[kind]) * (2 if kind[1] else 1) for kind in kinds}
+        form, is_pair = next((kind for kind in kinds if sizes[kind] >= rows), kinds[0])
+        heap = self._heaps[form, is_pair]
+        if is_pair:
+            return self._pick_pairs(form, rows)
+        count = min(rows, len(heap))
+        return Picked([heapq.heappop(heap)[3:] for _ in range(count)], False, form)
+
+    def _pick_pairs(self, form: Form, rows: int) -> Picked:
+        heap = self._heaps[form, True]
+        nodes = [heapq.heappop(heap)[3] for _ in range(min(rows // 2, len(heap)))]
+        halves = [(n, CONDITIONAL) for n in nodes], [(n, UNCONDITIONAL) for n in nodes]
+        return Picked([*halves[0], *halves[1]], True, form)
+
     def _pick_form(self, form: Form, rows: int) -> Picked:
         """Pairs alone or single rows alone, where the kind of the foremost row fills the call."""
         pairs, singles = self._heaps[form, True], self._heaps[form, False]
         half = rows // 2
         pairs_do = rows % 2 == 0 and (len(pairs) >= half or not singles)
         if pairs_do and pairs and (not singles or pairs[0][:2] <= singles[0][:2]):
-            nodes = [heapq.heappop(pairs)[3] for _ in range(min(half, len(pairs)))]
-            picked = [(n, CONDITIONAL) for n in nodes], [(n, UNCONDITIONAL) for n in nodes]
-            return Picked([*picked[0], *picked[1]], True, form)
+            return self._pick_pairs(form, rows)
         if len(singles) >= rows and (not pairs or singles[0][:2] < pairs[0][:2]):
             return Picked([heapq.heappop(singles)[3:] for _ in range(rows)], False, form)
         return Picked(self._pick_any(rows, [form]), False, form)

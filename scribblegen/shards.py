@@ -113,7 +113,7 @@ def write_shard(path: Path, rows: list[dict[str, Any]], features: Features) -> S
         write_page_index=True,
         use_content_defined_chunking=True,
     )
-    data = buffer.getvalue().to_pybytes()
+    data = memoryview(buffer.getvalue())
     write_atomically(path, data)
     return Shard(path, len(rows), hashlib.sha256(data).hexdigest())
 

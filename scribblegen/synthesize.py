@@ -92,7 +92,9 @@ def open_run(
         diffusion = _open_diffusion(method_config, output_config, train.classes)
     folder = Path(output_dir)
     if method_config.rows == AUTO_ROWS:
-        rows = _settled_rows(method_config, diffusion, folder, memory_budget)
+        twins = len(train) * method_config.replicates * len(method_config.guidance_scales)
+        most = 2 * twins * len(method_config.encode_ratios)
+        rows = _settled_rows(method_config, diffusion, folder, most, memory_budget)
         method_config = replace(method_config, rows=rows)
     method = ScribbleGen(method_config, diffusion, train.classes)
     per_shard = output_config.sources_per_shard or default_sources_per_shard(len(train))
@@ -243,7 +245,11 @@ def _open_diffusion(
 
 
 def _settled_rows(
-    config: ScribbleGenConfig, diffusion: Diffusion, folder: Path, memory_budget: float | None
+    config: ScribbleGenConfig,
+    diffusion: Diffusion,
+    folder: Path,
+    most_rows: int,
+    memory_budget: float | None,
 ) -> int:
     """The `rows` that a run in this folder was begun with, else those measured here and now.
 
@@ -255,7 +261,9 @@ def _settled_rows(
         torch.set_num_threads(config.num_threads)
         begun = read_manifest(folder).get("identity", {}).get("rows")
         resolution = config.resolution or diffusion.default_resolution
-        rows[0] = begun or measure_rows(diffusion, resolution, memory_budget=memory_budget)
+        rows[0] = begun or measure_rows(
+            diffusion, resolution, most_rows=most_rows, memory_budget=memory_budget
+        )
         torch.set_num_threads(threads)
         logger.info(f"rows: {rows[0]}" + (" (as this run was begun)" if begun else " (measured)"))
     broadcast_object_list(rows)

@@ -242,6 +242,41 @@ def test_a_tiny_vae_decodes_instead(parts):
     assert networks.fingerprint() != Diffusion(**parts).fingerprint()
 
 
+class RoundsByKind(Diffusion):
+    """As torch.compile does it: each form of a call is a graph that rounds in its own way."""
+
+    def __init__(self, **parts):
+        super().__init__(**parts)
+        self.is_compiled = True
+
+    def predict(self, *arguments, paired=False, controlled=True, **options):
+        output = super().predict(*arguments, paired=paired, controlled=controlled, **options)
+        return output + 1e-3 * paired + 1e-4 * controlled
+
+
+@pytest.mark.parametrize("denoising", [Denoising(), Denoising(control_end=0.5)], ids=str)
+def test_a_row_always_goes_through_the_same_graph(parts, denoising):
+    networks = RoundsByKind(**parts)
+    jobs = full_grid_jobs(networks, 4, ratios=3, scales=(1.0, 3.0), steps=9)
+
+    def images(some):
+        pool = DenoiserPool(networks, rows=8, denoising=denoising)
+        return {(t.key, t.grid, t.guidance_scale): t.image for t in pool.run(some)}
+
+    together, backwards = images(jobs), images(jobs[::-1])
+    alone = {k: v for one in jobs for k, v in images([one]).items()}
+    assert all(torch.equal(other[k], together[k]) for other in (backwards, alone) for k in together)
+
+
+def test_graphs_of_their_own_fill_their_calls_too(parts):
+    networks = RoundsByKind(**parts)
+    pool = DenoiserPool(networks, rows=16)
+    list(pool.run(full_grid_jobs(networks, 8)))
+    assert pool.counts["rows"] / (pool.counts["calls"] * 16) >= 0.97
+    with pytest.raises(ValueError, match="`rows` must be even"):
+        DenoiserPool(networks, rows=7)
+
+
 def test_what_cannot_be_compiled_runs_as_it_is_with_one_warning(caplog):
     def call(tensor):
         return tensor + 1

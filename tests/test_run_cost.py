@@ -44,30 +44,32 @@ def times_per_row(monkeypatch, seconds, needed=None):
 
 
 def test_the_smallest_call_that_is_as_fast_as_the_fastest_is_taken(monkeypatch, diffusion):
-    tried = times_per_row(monkeypatch, {4: 9, 8: 6, 16: 4.1, 32: 4.0, 64: 4.2, 128: 4.5})
+    tried = times_per_row(monkeypatch, {2: 10, 4: 9, 8: 6, 16: 4.1, 32: 4.0, 64: 4.2, 128: 4.5})
     assert measure_rows(diffusion, 64) == 16
-    assert tried == [4, 8, 16, 32, 64, 128]  # two without gain: 256 is not tried
+    assert tried == [2, 4, 8, 16, 32, 64, 128]  # two without gain: 256 is not tried
+    assert measure_rows(diffusion, 64, most_rows=9) == 8
+    assert measure_rows(diffusion, 64, most_rows=1) == 2
 
 
 def test_a_memory_budget_bounds_the_call(monkeypatch, diffusion):
-    seconds = {4: 9, 8: 6, 16: 4, 32: 2}
+    seconds = {2: 10, 4: 9, 8: 6, 16: 4, 32: 2}
     times_per_row(monkeypatch, seconds, needed={16: 10**9, 32: 3 * 10**9})
     assert measure_rows(diffusion, 64, memory_budget=2) == 16
     assert measure_rows(diffusion, 64, memory_budget=0.5) == 8
-    times_per_row(monkeypatch, seconds, needed={4: 10**9})
-    with pytest.raises(ValueError, match="`memory_budget` must hold a call of 4 rows at 64 pixels"):
+    times_per_row(monkeypatch, seconds, needed={2: 10**9})
+    with pytest.raises(ValueError, match="`memory_budget` must hold a call of 2 rows at 64 pixels"):
         measure_rows(diffusion, 64, memory_budget=0.1)
 
 
 def test_rows_are_measured_once_and_kept_for_the_rest_of_the_run(monkeypatch, tmp_path, diffusion):
-    times_per_row(monkeypatch, {4: 9, 8: 6, 16: 7, 32: 8})
+    times_per_row(monkeypatch, {2: 10, 4: 9, 8: 6, 16: 7, 32: 8})
     run = open_run(SOURCE, method(rows="auto"), OutputConfig(), tmp_path, diffusion=diffusion)
     assert method(rows="auto").rows == AUTO_ROWS
     assert run.method.config.rows == 8 == run.options["rows"]
     synthesize(run, progress_bar=False)
     assert read_manifest(tmp_path)["identity"]["rows"] == 8
     # Another day, another timing: the run stays what it was.
-    times_per_row(monkeypatch, {4: 1, 8: 6, 16: 7, 32: 8})
+    times_per_row(monkeypatch, {2: 1, 4: 1, 8: 6, 16: 7, 32: 8})
     again = open_run(SOURCE, method(rows="auto"), OutputConfig(), tmp_path, diffusion=diffusion)
     assert again.method.config.rows == 8
     assert synthesize(again, progress_bar=False).images == 0

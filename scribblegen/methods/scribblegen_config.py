@@ -128,6 +128,8 @@ class ScribbleGenConfig:
                 raise ValueError(f"`{name}` must be at least 1. Got {getattr(self, name)}.")
         if self.rows < 1 and self.rows != AUTO_ROWS:
             raise ValueError(f"`rows` must be at least 1, or auto. Got {self.rows}.")
+        if self.compile == "on" and self.rows % 2 and self.rows != AUTO_ROWS:
+            raise ValueError(f"`rows` must be even where calls are compiled. Got {self.rows}.")
         if not 0 <= self.control_guidance_start < self.control_guidance_end <= 1:
             raise ValueError(
                 "`control_guidance_start` must be below `control_guidance_end`, both in 0..1. Got "

@@ -27,7 +27,7 @@ from tests.benchmarks.engine_networks import (
     parts_of,
     stock_pipeline,
 )
-from tests.benchmarks.timing import environment, in_turns, save, spread, times_faster
+from tests.benchmarks.timing import environment, in_turns, load, save, spread, times_faster
 
 ROWS = 16
 SCALES = (1.0, 2.0, 4.0, 7.5)
@@ -72,6 +72,7 @@ class Bench:
         steps: of the grid.
         device, dtype: of both sides.
         compiled: ours goes through torch.compile, and so does the stock pipeline when batched.
+        rows: of a call, of ours and of the batched stock pipeline.
     """
 
     def __init__(
@@ -83,9 +84,10 @@ class Bench:
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
         compiled: bool = False,
+        rows: int = ROWS,
     ) -> None:
         parts = parts_of(size, device=device, dtype=dtype)
-        self.device, self.dtype, self.steps = device, dtype, steps
+        self.device, self.dtype, self.steps, self.rows = device, dtype, steps, rows
         self.sources = photographs(count, SIZES[size].side)
         self.stock = self.batched_stock = stock_pipeline(parts)
         if compiled:
@@ -99,13 +101,13 @@ class Bench:
         self.images["per sample"] = {cell: self._stock([cell], self.stock)[0] for cell in cells}
 
     def batched(self, cells: Sequence[Cell]) -> None:
-        """The stock pipeline, images of one config together, as many as make `ROWS` rows."""
+        """The stock pipeline, images of one config together, as many as make `rows` rows."""
         groups = defaultdict(list)
         for cell in cells:
             groups[cell[1:]].append(cell)
         self.images["batched"] = {}
         for (scale, _), members in groups.items():
-            at_once = ROWS if scale <= 1 else ROWS // 2
+            at_once = self.rows if scale <= 1 else self.rows // 2
             for start in range(0, len(members), at_once):
                 batch = members[start : start + at_once]
                 self.images["batched"].update(
@@ -114,7 +116,7 @@ class Bench:
 
     def ours(self, cells: Sequence[Cell]) -> None:
         """The pool."""
-        self.pool = DenoiserPool(self.diffusion, rows=ROWS)
+        self.pool = DenoiserPool(self.diffusion, rows=self.rows)
         prompts: dict[str, Tensor] = {}
         wanted = defaultdict(list)
         for number, scale, ratio in cells:
@@ -210,7 +212,7 @@ def grid_speed(
         "times_faster_than_batched": times_faster(taken, "batched", "ours"),
         "largest_difference_to_per_sample": difference,
         "rows": pool.counts["rows"],
-        "fill": pool.counts["rows"] / (pool.counts["calls"] * ROWS),
+        "fill": pool.counts["rows"] / (pool.counts["calls"] * bench.rows),
         "paired_calls": pool.counts["paired_calls"] / pool.counts["calls"],
     }
 
@@ -269,6 +271,10 @@ def cpu_benchmarks(rounds: int, only: str | None) -> dict[str, Any]:
             Bench("small", 2), grid_cells(2, (0.2, 0.5, 0.8)), 3
         ),
         "P9 64 random configs": lambda: grid_speed(Bench("tiny", 64), random_cells(64), rounds),
+        "one image": lambda: grid_speed(Bench("tiny", 1, rows=2), [(0, 2.0, 0.5)], 4 * rounds),
+        "one guided config of 8 photographs": lambda: grid_speed(
+            Bench("tiny", 8), [(n, 2.0, 0.5) for n in range(8)], 2 * rounds
+        ),
         "P10 prefix, tiny": lambda: prefix_speed("tiny", 4 * rounds),
         "P10 prefix, arithmetic-bound": lambda: prefix_speed("small", rounds),
     }
@@ -288,8 +294,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     result = cpu_benchmarks(options.rounds, options.only)
-    if options.only is None:
-        save("engine_speed", {"environment": environment(), **result})
+    kept = load("engine_speed") if options.only else {}
+    save("engine_speed", {**kept, "environment": environment(), **result})
 
 
 if __name__ == "__main__":

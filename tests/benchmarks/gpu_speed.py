@@ -9,6 +9,7 @@ run. Prints the dense-matmul rate of the same run beside them. Writes `results/g
 import argparse
 import random
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from tests.benchmarks.engine_networks import SIZES
 from tests.benchmarks.engine_speed import ROWS, SCALES, Bench, Cell, grid_cells, grid_speed
 from tests.benchmarks.timing import environment, save, spread, wall_clock
 
+GRIDS = {f"G{steps}": (steps, [i / 10 for i in range(1, 11)]) for steps in (20, 50)}
 # What others have published of Stable Diffusion 1.5 with a ControlNet, 512 x 512, pairs of rows.
 PUBLISHED = {
     "H100, plain, steps/s": 35.8,
@@ -110,16 +112,22 @@ def writer_cost(bench: Bench, cells: list[Cell]) -> dict[str, Any]:
 
 
 def gpu_benchmarks(
-    size: str, device: str, dtype: torch.dtype, *, sources: int, rounds: int, compiled: bool
+    size: str,
+    device: str,
+    dtype: torch.dtype,
+    *,
+    sources: int,
+    rounds: int,
+    compiled: bool,
+    grids: dict[str, tuple[int, Sequence[float]]] = GRIDS,
 ) -> dict[str, Any]:
     """G1 to G7."""
     result: dict[str, Any] = {"published": PUBLISHED}
     rate = matmul_rate(device, dtype, 8192 if device == "cuda" else 256)
     result["dense matmul, TFLOP/s"] = rate
-    tenths = [i / 10 for i in range(1, 11)]
-    for name, steps in (("G20", 20), ("G50", 50)):
+    for number, (name, (steps, ratios)) in enumerate(grids.items()):
         bench = Bench(size, sources, steps, device=device, dtype=dtype, compiled=compiled)
-        cells = grid_cells(sources, tenths)
+        cells = grid_cells(sources, ratios)
         found = grid_speed(bench, cells, rounds, tolerance=None if compiled else 1e-4)
         seconds = found["seconds"]["ours"]["median"]
         each = operations(bench)
@@ -132,7 +140,7 @@ def gpu_benchmarks(
             "useful TFLOP/s": useful / seconds / 1e12,
             "share of the matmul rate": useful / seconds / 1e12 / rate,
         }
-        if name == "G20":
+        if number == 0:
             result["G5 writer"] = writer_cost(bench, cells)
             result["G6-G7 order"] = ours_twice(bench, cells)
         del bench

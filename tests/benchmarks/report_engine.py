@@ -5,11 +5,10 @@
 Writes `results/speed.md`. What was not measured is not in it.
 """
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.benchmarks.timing import RESULTS
+from tests.benchmarks.timing import RESULTS, load
 
 _FILES = ("engine_speed", "writing_speed", "segmentation_speed", "scale", "approximations",
           "gpu_speed")  # fmt: skip
@@ -22,7 +21,7 @@ def main() -> None:
         path = RESULTS / f"{name}.json"
         if not path.is_file():
             continue
-        measured = json.loads(path.read_text("utf-8"))
+        measured = load(name)
         where = ", ".join(f"{k} {v}" for k, v in measured.pop("environment").items() if v)
         lines += [f"## `python -m tests.benchmarks.{name}`", "", where, ""]
         lines += ["| | | |", "|---|---|---|"]

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.files import content_key
 from scribblegen.builders.sources import open_source
 from scribblegen.diffusion import Diffusion
 from scribblegen.generation import generate_parts
@@ -24,6 +25,7 @@ from scribblegen.methods.scribblegen import ScribbleGen
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.parts import finished_parts
 from scribblegen.shards import (
+    UNITS_FOLDER,
     Shard,
     default_sources_per_shard,
     finish_unit,
@@ -89,8 +91,51 @@ def resume_scan() -> dict[str, Any]:
                 seconds.append(time.perf_counter() - started)
             assert pending == units[-1:]
             found[name] = {"seconds": float(np.median(seconds))}
+        labels = [folder / f"{number}.png" for number in range(num_sources)]
+        for label in labels:
+            label.write_bytes(bytes(2000))
+        started = time.perf_counter()
+        for label in labels:
+            content_key(label, whole=True)
+            content_key(label, whole=False)
+        found["fingerprint of the source's files"] = {"seconds": time.perf_counter() - started}
     rows = (len(units) - 1) * len(SUBSETS) * (units[0].stop - units[0].start)
     return {**found, "rows": rows, "files": (len(units) - 1) * len(SUBSETS)}
+
+
+class _Unfinished:
+    """A progress bar that watches how many images would be lost if the process died now."""
+
+    def __init__(self, folder: Path, images_per_unit: int) -> None:
+        self.lines, self.images_per_unit = folder / UNITS_FOLDER, images_per_unit
+        self.made, self.most = 0, 0
+
+    def update(self, images: int) -> None:
+        self.made += images
+        kept = len(list(self.lines.glob("*.json"))) * self.images_per_unit
+        self.most = max(self.most, self.made - kept)
+
+
+def redone_after_a_kill() -> dict[str, Any]:
+    """P17: the most images that any moment's kill would lose, in shards' worths."""
+    config = ScribbleGenConfig(
+        guidance_scales=[1, 2, 4], encode_ratios=[0.2, 0.5, 1.0], num_inference_steps=10
+    )
+    source = open_source(SourceConfig(ids="0:64", scene_size=48))
+    assert source is not None
+    method = ScribbleGen(
+        config,
+        Diffusion(**random_parts(len(source.classes) + 1)),  # type: ignore[arg-type]
+        source.classes,
+    )
+    units = plan_units("train", len(source), 8)
+    per_unit = 8 * method.images_per_source
+    with tempfile.TemporaryDirectory() as scratch:
+        watch = _Unfinished(Path(scratch), per_unit)
+        generate_parts(
+            method, {"train": source}, list(map(Part.whole, units)), Path(scratch), bar=watch
+        )
+    return {"images of a unit": per_unit, "most units' worth unfinished": watch.most / per_unit}
 
 
 class StubDiffusion(Diffusion):
@@ -164,6 +209,7 @@ def main() -> None:
         "environment": environment(),
         "P4 balance": balance(),
         "P17 start": resume_scan(),
+        "P17 redone after a kill": redone_after_a_kill(),
         "plan at 18.7 images/s": plan(18.7),
         "memory": memory(),
     }

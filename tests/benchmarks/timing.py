@@ -69,6 +69,12 @@ def environment() -> dict[str, Any]:
     }
 
 
+def load(name: str) -> dict[str, Any]:
+    """`results/<name>.json`, as it was saved."""
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+    return found
+
+
 def save(name: str, result: dict[str, Any]) -> None:
     """Writes `results/<name>.json`."""
     text = json.dumps(result, indent=1, ensure_ascii=False)
