@@ -75,12 +75,14 @@ def _measure(diffusion: Diffusion, resolution: int, rows: int) -> tuple[float, i
     )
     before = _peak_memory(device, reset=True)
     spent = []
-    for _ in range(1 + _REPEATS):  # the first warms up
-        started = time.perf_counter()
-        diffusion.predict(*arguments, paired=True, same_hints=True)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        spent.append(time.perf_counter() - started)
+    # As it is: to compile every size would take longer than most runs.
+    with torch.compiler.set_stance("force_eager"):
+        for _ in range(1 + _REPEATS):  # the first warms up
+            started = time.perf_counter()
+            diffusion.predict(*arguments, paired=True, same_hints=True)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            spent.append(time.perf_counter() - started)
     return statistics.median(spent[1:]), _peak_memory(device) - before
 
 

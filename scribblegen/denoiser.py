@@ -65,7 +65,8 @@ class Denoiser:
         """
         # A lone pair is called as the stock pipeline calls it, and so gives the same bits.
         has_halves = len(latents) % 2 == 0 and len(latents) > 2
-        kind = (has_halves, paired and has_halves, same_hints, controlled)
+        paired &= has_halves
+        kind = (has_halves, paired, paired and same_hints and controlled, controlled)
         if kind not in self._calls:
             call = partial(_denoise, *self._networks(*kind))
             self._calls[kind] = compiled(call, cuda_graphs=True) if self._compile else call
@@ -109,7 +110,7 @@ class Denoiser:
             unet, controlnet = self._plain
         else:
             unet = self._unets[paired]
-            controlnet = self._controlnets[paired and same_hints]
+            controlnet = self._controlnets[same_hints]
         return unet, controlnet if controlled else None
 
 
