@@ -25,6 +25,10 @@ class SourceConfig:
     validation_ids: str | None = option(None, "As `ids`, for a validation split of `real`.")
     test_ids: str | None = option(None, "As `ids`, for a test split of `real`.")
     max_samples: int | None = option(None, "Use at most this many sources of each split.")
+    max_side: int | None = option(
+        None, "Reduce larger photographs, with their labels, to this many pixels on the longer "
+        "side [folder]."
+    )  # fmt: skip
     train_fraction: float = option(
         1.0, "Use this share of the training sources, chosen by their ids: those of a smaller "
         "share are all in a larger one."
@@ -64,6 +68,8 @@ class SourceConfig:
             )
         if self.max_samples is not None and self.max_samples < 1:
             raise ValueError(f"`max_samples` must be at least 1. Got {self.max_samples}.")
+        if self.max_side is not None and self.max_side < 1:
+            raise ValueError(f"`max_side` must be at least 1. Got {self.max_side}.")
         if not 0 < self.train_fraction <= 1:
             raise ValueError(f"`train_fraction` must be in (0, 1]. Got {self.train_fraction}.")
         if self.scribble_width is not None and not 1 <= self.scribble_width < float("inf"):

@@ -25,7 +25,8 @@ from scribblegen.builders.files import (
     list_photographs,
     read_ids,
 )
-from scribblegen.images import decode_image, decode_label
+from scribblegen.conditioning import fit_scribble
+from scribblegen.images import decode_image, decode_label, resize_image, resize_label
 from scribblegen.records import Sample
 from scribblegen.sources import Source
 
@@ -73,6 +74,7 @@ class FolderSource(Source):
             listed = read_ids(inside if inside.is_file() else Path(ids))
         classes = folder_classes(self.data_dir, config.classes)
         super().__init__(classes, listed[: config.max_samples])
+        self.max_side = config.max_side
         self.annotator = Annotator.of(config, classes, has_scribbles=self.scribble_dir is not None)
 
     def load(self, index: int) -> Sample:
@@ -81,6 +83,14 @@ class FolderSource(Source):
         image, image_file = decode_image(photograph.read_bytes())
         mask = None if mask_file is None else decode_label(mask_file.read_bytes())
         drawn = None if scribble_file is None else decode_label(scribble_file.read_bytes())
+        size = image.shape[:2]
+        # Labels of another size are left as they are: they are rejected, and their size told.
+        fits = all(label is None or label.shape == size for label in (mask, drawn))
+        if self.max_side is not None and max(size) > self.max_side and fits:
+            height, width = (max(1, round(side * self.max_side / max(size))) for side in size)
+            image, image_file = resize_image(image, height, width), None
+            mask = None if mask is None else resize_label(mask, height, width)
+            drawn = None if drawn is None else fit_scribble(drawn, height, width)
         scribble = self.annotator.scribble(source_id, drawn, mask)
         return Sample(source_id, image, scribble, mask, image_file=image_file)
 

@@ -526,3 +526,27 @@ def test_a_list_holds_ids_file_names_pairs_and_names_with_spaces(tmp_path: Path)
     listed = tmp_path / "ids.txt"
     listed.write_text("a\n\nimages/b.jpg\nimages/c.jpg masks/c.png\nmy photo 1\nmy photo 2.jpg\n")
     assert read_ids(listed) == ["a", "b", "c", "my photo 1", "my photo 2"]
+
+
+def test_large_photographs_are_reduced_with_their_labels(tmp_path):
+    root = make(tmp_path)
+    for scribbles in ("files", "simulate", "mask"):
+        options = {"source": "folder", "data_dir": str(root), "scribbles": scribbles}
+        small = open_source(SourceConfig(**options, max_side=32)).read(0)
+        assert isinstance(small, Sample)
+        assert small.image.shape == (24, 32, 3) and small.image_file is None
+        assert small.mask.shape == small.scribble.shape == (24, 32)
+        whole = open_source(SourceConfig(**options)).read(0)
+        assert set(np.unique(small.scribble)) == set(np.unique(whole.scribble))
+        assert set(np.unique(small.mask)) <= set(np.unique(whole.mask))
+        untouched = open_source(SourceConfig(**options, max_side=WIDTH)).read(0)
+        assert np.array_equal(untouched.image, whole.image)
+        assert untouched.image_file == whole.image_file
+
+
+def test_a_label_of_another_size_is_rejected_though_photographs_are_reduced(tmp_path):
+    root = make(tmp_path)
+    save(next((tmp_path).rglob("scribbles/a.png")), scribble()[:, :60])
+    options = {"source": "folder", "data_dir": str(root), "scribbles": "files"}
+    found = open_source(SourceConfig(**options, max_side=32)).read(0)
+    assert isinstance(found, Rejection) and "is 60x48 but image is 64x48" in found.reason
