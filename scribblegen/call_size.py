@@ -1,6 +1,5 @@
 """How many rows a denoiser call should have: measured once, within a memory budget."""
 
-import resource
 import statistics
 import sys
 import time
@@ -89,6 +88,8 @@ def _measure(diffusion: Diffusion, resolution: int, rows: int) -> tuple[float, i
 def _peak_memory(device: torch.device, *, reset: bool = False) -> int:
     """The most bytes that were held, on a GPU since the last reset."""
     if device.type != "cuda":
+        import resource  # not on every system
+
         kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return kilobytes * (1 if sys.platform == "darwin" else 1024)
     if reset:

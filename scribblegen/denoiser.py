@@ -83,15 +83,8 @@ class Denoiser:
         """A call that also gives the features that `shallow` goes on from, (B, ...) each."""
         controlnet, cache = self._plain[1], self._deep_cache
         down, mid = _residuals(controlnet, latents, timesteps, prompts, hints, conditioning_scale)
-        output = cache.keeping(
-            latents,
-            timesteps,
-            encoder_hidden_states=prompts,
-            down_block_additional_residuals=down,
-            mid_block_additional_residual=mid,
-            return_dict=False,
-        )[0]
-        return output.float(), (cache.take_features(), *down[: cache.num_residuals])
+        output = _predicted(cache.keeping, latents, timesteps, prompts, down, mid)
+        return output, (cache.take_features(), *down[: cache.num_residuals])
 
     def shallow(
         self, latents: Tensor, timesteps: Tensor, prompts: Tensor, features: tuple[Tensor, ...]
@@ -126,6 +119,18 @@ def _denoise(
     down = mid = None
     if controlnet is not None:
         down, mid = _residuals(controlnet, latents, timesteps, prompts, hints, conditioning_scale)
+    return _predicted(unet, latents, timesteps, prompts, down, mid)
+
+
+def _predicted(
+    unet: torch.nn.Module,
+    latents: Tensor,
+    timesteps: Tensor,
+    prompts: Tensor,
+    down: list[Tensor] | None,
+    mid: Tensor | None,
+) -> Tensor:
+    """The UNet's output, with a ControlNet's residuals where there are any."""
     output: Tensor = unet(
         latents,
         timesteps,

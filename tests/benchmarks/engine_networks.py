@@ -7,7 +7,6 @@ import torch
 from diffusers import (
     AutoencoderKL,
     ControlNetModel,
-    DDIMScheduler,
     StableDiffusionControlNetImg2ImgPipeline,
     UNet2DConditionModel,
 )
@@ -15,8 +14,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from scribblegen.controlnet_record import ControlNetRecord, write_record
 from scribblegen.tiny.random_weights import SCHEDULER_CONFIG, random_parts
-
-CHANNELS = 9
+from tests.pool_jobs import CHANNELS, stock
 
 
 @dataclass(frozen=True)
@@ -106,22 +104,9 @@ def parts_of(
     }
 
 
-def stock_pipeline(parts: dict[str, Any]) -> StableDiffusionControlNetImg2ImgPipeline:
-    """The pipeline of diffusers that does the same, one config at a time."""
-    pipeline = StableDiffusionControlNetImg2ImgPipeline(
-        **{k: v for k, v in parts.items() if k != "scheduler_config"},
-        scheduler=DDIMScheduler.from_config(parts["scheduler_config"]),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
 def compiled_pipeline(parts: dict[str, Any]) -> StableDiffusionControlNetImg2ImgPipeline:
     """The stock pipeline as its documentation makes it fast: compiled, channels last."""
-    pipeline = stock_pipeline(parts)
+    pipeline = stock(parts)
     for name in ("unet", "controlnet", "vae"):
         setattr(pipeline, name, getattr(pipeline, name).to(memory_format=torch.channels_last))
     pipeline.unet = torch.compile(pipeline.unet, mode="reduce-overhead")

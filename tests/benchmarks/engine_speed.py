@@ -21,13 +21,12 @@ from scribblegen.encode_ratio import timestep_grid
 from scribblegen.engine import DenoiserPool
 from scribblegen.jobs import Conditions, Job
 from tests.benchmarks.engine_networks import (
-    CHANNELS,
     SIZES,
     compiled_pipeline,
     parts_of,
-    stock_pipeline,
 )
 from tests.benchmarks.timing import environment, in_turns, load, save, spread, times_faster
+from tests.pool_jobs import CHANNELS, stock
 
 ROWS = 16
 SCALES = (1.0, 2.0, 4.0, 7.5)
@@ -89,7 +88,7 @@ class Bench:
         parts = parts_of(size, device=device, dtype=dtype)
         self.device, self.dtype, self.steps, self.rows = device, dtype, steps, rows
         self.sources = photographs(count, SIZES[size].side)
-        self.stock = self.batched_stock = stock_pipeline(parts)
+        self.stock = self.batched_stock = stock(parts)
         if compiled:
             self.batched_stock = compiled_pipeline(parts_of(size, device=device, dtype=dtype))
         self.diffusion = Diffusion(**parts, device=device, dtype=dtype, compile_calls=compiled)
