@@ -11,7 +11,7 @@ from scribblegen.classes import present_classes
 from scribblegen.conditioning import conditioning_image, null_conditioning_image
 from scribblegen.diffusion import Diffusion
 from scribblegen.encode_ratio import timestep_grid
-from scribblegen.engine import DenoiserPool
+from scribblegen.engine import DenoiserPool, Denoising
 from scribblegen.images import image_to_tensor, tensor_to_image
 from scribblegen.jobs import Conditions, Job
 from scribblegen.prompts import sample_prompt
@@ -79,7 +79,10 @@ class Studio:
         ratio_of = {grid: r for r, grid in grids.items()}
         scales = tuple(guidance_scales)
         pool = DenoiserPool(
-            self.diffusion, rows=32, decode_rows=16, conditioning_scale=conditioning_scale
+            self.diffusion,
+            rows=32,
+            decode_rows=16,
+            denoising=Denoising(conditioning_scale=conditioning_scale),
         )
         jobs = (
             Job(
