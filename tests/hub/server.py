@@ -110,6 +110,18 @@ class LoopbackHub:
         self.server.shutdown()
         self.server.server_close()
 
+    def draw_fault(self, route: str) -> str | None:
+        """What goes wrong with a request, if anything: of the kinds that can, the rarest so far.
+
+        A kind that needs a rare request would otherwise now and then not happen in a whole run:
+        the order of the requests is the machine's, whatever the seed.
+        """
+        if self.random.random() >= self.fault_rate:
+            return None
+        possible = [kind for kind in self.kinds if re.search(_WHERE.get(kind, ""), route)]
+        self.random.shuffle(possible)
+        return min(possible, key=self.faults.count, default=None)
+
     def read(self, blob: Blob) -> bytes:
         return (self.folder / blob.sha256).read_bytes()
 
@@ -171,8 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.route, self.query = url.path, parse_qs(url.query)
         with hub.lock:
             hub.requests.append((self.command, self.route))
-            possible = [kind for kind in hub.kinds if re.search(_WHERE.get(kind, ""), self.route)]
-            fault = hub.random.choice(possible) if hub.random.random() < hub.fault_rate else None
+            fault = hub.draw_fault(self.route)
         length = int(self.headers.get("Content-Length") or 0)
         if fault == "drop":
             self.rfile.read(length // 2)
