@@ -3,13 +3,18 @@
 import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 _PARTIAL = ".partial"  # suffix of files still being written
 
 
-def write_atomically(path: Path, data: bytes | memoryview) -> None:
-    """Writes a file so that its name never stands for a part of it, even after a power cut.
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A file to write, which takes the name `path` at the end of the block.
+
+    So that name never stands for a part of it, even after a power cut. Where the block fails
+    nothing is left behind.
 
     Raises:
         OSError: the device is full or read-only; the message says what to do.
@@ -17,16 +22,21 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield partial
+        _sync(partial)
         os.replace(partial, path)
-        _sync_folder(path.parent)
+        _sync(path.parent)
     except OSError as error:
+        raise explained(error, path) from error
+    finally:
         with contextlib.suppress(OSError):  # a read-only device refuses even to miss a file
             partial.unlink(missing_ok=True)
-        raise explained(error, path) from error
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes a file whole, or not at all; raises as `atomic_file` does."""
+    with atomic_file(path) as partial:
+        partial.write_bytes(data)
 
 
 def remove_partial_files(folder: Path) -> None:
@@ -35,8 +45,9 @@ def remove_partial_files(folder: Path) -> None:
         partial.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Waits until a file or folder is on the device."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

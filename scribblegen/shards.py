@@ -19,12 +19,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features
 
-from scribblegen.atomic_files import write_atomically
+from scribblegen.atomic_files import atomic_file, write_atomically
 
 SPLITS = ("train", "validation", "test")
 UNITS_FOLDER = "run/units"
 MANIFEST = "run/manifest.json"
 _ROW_GROUP_BYTES = 64 * 2**20  # readers fetch whole row groups; the Hub's viewer allows 100 MB
+_PAGE_BYTES = 2048  # less than a picture: each is a page of its own
 
 
 @dataclass(frozen=True)
@@ -98,24 +99,31 @@ def write_shard(path: Path, rows: list[dict[str, Any]], features: Features) -> S
     Raises:
         OSError: the device is full or read-only; the message says what to do.
     """
-    table = pa.Table.from_pylist(rows, schema=features.arrow_schema)
+    schema = features.arrow_schema
+    columns = [_column([row[field.name] for row in rows], field.type) for field in schema]
+    table = pa.Table.from_arrays(columns, schema=schema)
     leaves = _leaf_columns(table.schema)
     # Pictures are compressed already, and no two are alike.
     others = [leaf for leaf in leaves if not leaf.endswith(".bytes")]
     groups = max(1, -(-table.nbytes // _ROW_GROUP_BYTES))
-    buffer = pa.BufferOutputStream()
-    pq.write_table(
-        table,
-        buffer,
-        compression={leaf: "zstd" if leaf in others else "none" for leaf in leaves},
-        use_dictionary=others,
-        row_group_size=max(1, -(-len(rows) // groups)),
-        write_page_index=True,
-        use_content_defined_chunking=True,
-    )
-    data = memoryview(buffer.getvalue())
-    write_atomically(path, data)
-    return Shard(path, len(rows), hashlib.sha256(data).hexdigest())
+    with atomic_file(path) as partial:
+        with pa.OSFile(str(partial), "wb") as file:
+            pq.write_table(
+                table,
+                file,
+                compression={leaf: "zstd" if leaf in others else "none" for leaf in leaves},
+                use_dictionary=others,
+                row_group_size=max(1, -(-len(rows) // groups)),
+                write_statistics=others,
+                write_page_index=True,
+                # A page for each picture: rows that come or go leave the others' bytes as they
+                # are, and the Hub's storage finds them again; no need to chunk by content.
+                data_page_size=_PAGE_BYTES,
+                write_batch_size=1,
+            )
+        with open(partial, "rb") as whole:
+            digest = hashlib.file_digest(whole, "sha256").hexdigest()
+    return Shard(path, len(rows), digest)
 
 
 def finish_unit(
@@ -169,6 +177,19 @@ def write_manifest(folder: Path, header: dict[str, Any]) -> None:
 
 def _is_whole(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """The same array as `pa.array(values, kind)`; ten times faster where structs hold pictures."""
+    if not pa.types.is_struct(kind):
+        return pa.array(values, kind)
+    fields = list(kind)
+    parts = [
+        _column([None if v is None else v[field.name] for v in values], field.type)
+        for field in fields
+    ]
+    missing = pa.array([value is None for value in values], pa.bool_())
+    return pa.StructArray.from_arrays(parts, fields=fields, mask=missing)
 
 
 def _leaf_columns(schema: pa.Schema) -> list[str]:

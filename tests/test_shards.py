@@ -9,6 +9,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -166,8 +167,32 @@ def test_pictures_are_not_compressed_again_and_pages_are_indexed(tmp_path: Path)
     assert pictures < set(columns)
     for path, column in columns.items():
         assert column.compression == ("UNCOMPRESSED" if path in pictures else "ZSTD"), path
-        assert column.has_offset_index and column.has_column_index, path
+        assert column.has_offset_index, path
+        assert column.has_column_index == (path not in pictures), "no use in order of bytes"
         assert column.has_dictionary_page == (path not in pictures), path
+
+
+def test_the_table_is_the_one_that_pyarrow_makes(tmp_path: Path) -> None:
+    rows, features = rows_of(5), real_features(VOC)
+    assert {row["mask"] is None for row in rows} == {True, False}
+    expected = pa.Table.from_pylist(rows, schema=features.arrow_schema)
+    written = pq.read_table(write_shard(tmp_path / "x.parquet", rows, features).path)
+    assert written.equals(expected)
+
+
+def test_a_picture_is_a_page_so_that_other_rows_leave_its_bytes_alone(tmp_path: Path) -> None:
+    rows, features = rows_of(12, side=64), real_features(VOC)
+    changed = [*rows[:3], *rows[4:]]
+    for number, held in enumerate((rows, changed)):
+        shard = write_shard(tmp_path / f"{number}.parquet", held, features)
+        data = shard.path.read_bytes()
+        places = [data.find(row["image"]["bytes"]) for row in held]
+        assert min(places) > 0 and places == sorted(places)
+        # Between two pictures lie a page's header and the picture's length, nothing else.
+        sizes = [len(row["image"]["bytes"]) for row in held]
+        ends = [place + size for place, size in zip(places, sizes, strict=True)]
+        gaps = [start - end for start, end in zip(places[1:], ends, strict=False)]
+        assert all(10 < gap < 100 for gap in gaps), gaps
 
 
 def test_row_groups_stay_small_enough_for_the_hub_s_viewer(
