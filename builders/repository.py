@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
@@ -63,7 +65,7 @@ def dataset_card(
         license=license or options["license"],
         example=_example(folder, manifest),
         pipeline=options["pipeline"],
-        distances=_distances(folder, manifest),
+        scores=_mean_scores(folder, manifest),
         run_folder=run_folder,
         gallery=gallery,
     )
@@ -175,15 +177,20 @@ def _example(folder: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _distances(folder: Path, manifest: dict[str, Any]) -> dict[str, float]:
-    """Mean distance to the source of each subset's twins."""
+def _mean_scores(folder: Path, manifest: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The mean of every score over each subset's twins, of those that were measured."""
     found = {}
     for subset in manifest["subsets"]:
         shards = finished_shards(folder, subset["subset"]).get("train", [])
         tables = [pq.read_table(shard.path, columns=["scores"]) for shard in shards]
-        values = [v["source_distance"] for table in tables for v in table["scores"].to_pylist()]
-        if values:
-            found[subset["subset"]] = float(np.mean(values))
+        if sum(map(len, tables)):
+            scores = pa.concat_tables(tables).flatten()
+            means = {name: pc.mean(scores[name]).as_py() for name in scores.column_names}
+            found[subset["subset"]] = {
+                name.removeprefix("scores."): mean
+                for name, mean in means.items()
+                if mean is not None
+            }
     return found
 
 

@@ -25,7 +25,7 @@ def render_dataset_card(
     license: str,
     example: dict[str, Any] | None = None,
     pipeline: str | None = None,
-    distances: dict[str, float] | None = None,
+    scores: dict[str, dict[str, float]] | None = None,
     run_folder: str = "run",
     gallery: str = "assets/grid.png",
 ) -> str:
@@ -38,7 +38,7 @@ def render_dataset_card(
         license: of the photographs, a Hub license id.
         example: one synthetic record without its pictures.
         pipeline: that the twins come from, where it is one of scribblegen's own.
-        distances: mean `source_distance` of each subset of twins.
+        scores: the mean `scores` of each subset of twins.
         run_folder, gallery: where the repository has the run's records and its picture.
     """
     subsets = subset_table(manifest)
@@ -49,7 +49,8 @@ def render_dataset_card(
         name=name,
         run_folder=run_folder,
         gallery=gallery,
-        distances=distances or {},
+        scores=scores or {},
+        judged=any("agreement" in means for means in (scores or {}).values()),
         eval_split=next((s for s in ("validation", "test") if s in subsets[0]["splits"]), '""'),
         method=manifest["method"],
         method_text=read_template(f"methods/{manifest['method']}.md"),

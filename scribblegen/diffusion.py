@@ -22,6 +22,7 @@ from scribblegen.compiled import compiled
 from scribblegen.controlnet_record import ControlNetRecord, read_record
 from scribblegen.denoiser import Denoiser
 from scribblegen.prediction import read_prediction
+from scribblegen.weights_digest import add_weights
 
 logger = logging.getLogger(__name__)
 
@@ -190,9 +191,7 @@ class Diffusion:
         digest.update(self.prediction.alphas_cumprod.numpy().tobytes())
         parts = [self.vae, self.unet, self.text_encoder, self._hint_embedding, self.controlnet]
         for part in [*parts, self.tiny_vae] if self.tiny_vae is not None else parts:
-            for name, tensor in part.state_dict().items():
-                digest.update(name.encode())
-                digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy())
+            add_weights(digest, part)
         return digest.hexdigest()[:16]
 
     def _check_parts(self) -> None:

@@ -18,7 +18,7 @@ from scribblegen.records import Rejection, Sample
 from scribblegen.shares import Part
 from scribblegen.sources import Source
 from scribblegen.stage_times import profile_table
-from scribblegen.unit_rows import UnitRows
+from scribblegen.unit_rows import Agreement, UnitRows
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ def generate_parts(
     folder: Path,
     *,
     image_format: str = "webp",
+    agreement: Agreement | None = None,
     bar: Any = None,
 ) -> Progress:
     """Makes the files of `parts`, in this order, and the lines that say that they are done.
@@ -57,6 +58,7 @@ def generate_parts(
         parts: of these sources; whole units, or parts that `join_parts` joins.
         folder: the repository.
         image_format: of the twins.
+        agreement: measures how much of its scribble each twin shows, for its `scores`.
         bar: a tqdm bar, moved on by one for every image.
     """
     progress = Progress()
@@ -70,8 +72,8 @@ def generate_parts(
             ThreadPoolExecutor(1) as reader,
         ):
             generation = _Generation(
-                method, sources, parts, folder, image_format, executor, writer, reader,
-                progress, bar,
+                method, sources, parts, folder, image_format, agreement, executor, writer,
+                reader, progress, bar,
             )  # fmt: skip
             generation.finish()
     finally:
@@ -90,6 +92,7 @@ class _Generation:
     parts: Sequence[Part]
     folder: Path
     image_format: str
+    agreement: Agreement | None
     executor: PatientExecutor
     writer: PatientExecutor
     reader: ThreadPoolExecutor
@@ -157,6 +160,7 @@ class _Generation:
             self.method.classes,
             image_format=self.image_format,
             executor=self.executor,
+            agreement=self.agreement,
         )
 
     def _write_if_complete(self, group: int) -> None:

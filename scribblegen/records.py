@@ -82,7 +82,10 @@ def real_features(classes: Classes) -> Features:
 
 
 def synthetic_features(classes: Classes) -> Features:
-    """Columns of one grid cell's subset; `label` is the source's scribble, unchanged."""
+    """Columns of one grid cell's subset; `label` is the source's scribble, unchanged.
+
+    `agreement` is null where no segmentor judged.
+    """
     return Features(
         {
             "image": Image(),
@@ -95,6 +98,6 @@ def synthetic_features(classes: Classes) -> Features:
             "encode_ratio": Value("float64"),
             "num_inference_steps": Value("int32"),
             "seed": Value("int64"),
-            "scores": {"source_distance": Value("float32")},
+            "scores": {"source_distance": Value("float32"), "agreement": Value("float32")},
         }
     )

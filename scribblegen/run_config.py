@@ -25,6 +25,10 @@ class OutputConfig:
     )  # fmt: skip
     pipeline_revision: str | None = option(None, "Revision of the pipeline on the Hub.")
     pipeline_variant: str | None = option(None, "Variant of the pipeline's weights, such as fp16.")
+    agreement_model: str | None = option(
+        None, "Folder or Hub id of a segmentor that looks at each twin: `scores` has on what share "
+        "of the scribble it agrees, the card each subset's mean."
+    )  # fmt: skip
     image_format: str = option("webp", "webp (lossless), png or jpeg (quality 95).")
     sources_per_shard: int | None = option(
         None,

@@ -43,11 +43,14 @@ from scribblegen.shards import (
 from scribblegen.shares import Part, share_out
 from scribblegen.sources import Source
 from scribblegen.tiny import RANDOM, TINY, default_pipeline, tiny_folder
+from scribblegen.trainers.judge import Judge
 
 logger = logging.getLogger(__name__)
 
 # Where things lie, not what they hold: their fingerprints are compared instead.
-_LOCATIONS = ("data_dir", "pipeline", "controlnet", "tiny_vae", "dataset_name")
+_LOCATIONS = (
+    "data_dir", "pipeline", "controlnet", "tiny_vae", "dataset_name", "agreement_model",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +63,7 @@ class Run:
     folder: Path
     units: list[Unit]
     options: dict[str, Any]  # all of them, flat
+    judge: Judge | None = None
 
 
 def open_run(
@@ -97,6 +101,9 @@ def open_run(
         rows = _settled_rows(method_config, diffusion, folder, most, memory_budget)
         method_config = replace(method_config, rows=rows)
     method = ScribbleGen(method_config, diffusion, train.classes)
+    judge = None
+    if output_config.agreement_model is not None:
+        judge = Judge(output_config.agreement_model, train.classes, diffusion.device)
     per_shard = output_config.sources_per_shard or default_sources_per_shard(len(train))
     return Run(
         sources=sources,
@@ -112,6 +119,7 @@ def open_run(
             **to_dict(source_config, method.config, output_config),
             "sources_per_shard": per_shard,
         },
+        judge=judge,
     )
 
 
@@ -124,6 +132,7 @@ def run_header(run: Run) -> Header:
             **{key: value for key, value in options.items() if key not in _LOCATIONS},
             **{f"{split} files": source.fingerprint() for split, source in run.sources.items()},
             "weights": run.method.diffusion.fingerprint(),
+            "agreement model": run.judge and run.judge.fingerprint(),
             "device": run.method.diffusion.device.type,
         },
         config=options,
@@ -178,6 +187,7 @@ def synthesize(run: Run, *, progress_bar: bool = True) -> Progress:
                 mine,
                 run.folder,
                 image_format=run.output.image_format,
+                agreement=run.judge.agreement if run.judge else None,
                 bar=bar,
             )
         progress.images_by_process = gather_object([progress.images])  # waits for all

@@ -1,10 +1,12 @@
 """The rows of one unit of work, collected while its twins come in, in any order."""
 
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from scribblegen.classes import Classes, present_classes
@@ -23,6 +25,17 @@ from scribblegen.records import REAL, Rejection, Sample, subset_features
 from scribblegen.rows import image_cell, real_row, source_distance
 from scribblegen.shards import finish_unit, write_shard
 from scribblegen.shares import Part
+
+# How much of a label (H, W) a segmentor finds in a picture (H, W, 3), both uint8: 0 to 1.
+Agreement = Callable[[np.ndarray, np.ndarray], float]
+
+
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    """A twin as it is stored, and its scores."""
+
+    data: bytes
+    scores: dict[str, float | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +60,7 @@ class UnitRows:
         classes: of the labels.
         image_format: of the twins.
         executor: threads that encode.
+        agreement: measures the twins, if given; called in those threads.
     """
 
     def __init__(
@@ -57,16 +71,18 @@ class UnitRows:
         *,
         image_format: str,
         executor: Executor,
+        agreement: Agreement | None = None,
     ) -> None:
         self.part = part
         self.classes = classes
         self.image_format = image_format
         self.executor = executor
+        self.agreement = agreement
         self.rejections: list[Rejection] = []
         self.expected = 0  # twins still to come
         self.all_read = False
         self._sources: dict[int, _SourceRows] = {}
-        self._twins: dict[str, list[tuple[TwinKey, Cell, Future[tuple[bytes, float] | str]]]]
+        self._twins: dict[str, list[tuple[TwinKey, Cell, Future[_Picture | str]]]]
         self._twins = {subset: [] for subset in subsets}
 
     @property
@@ -118,8 +134,8 @@ class UnitRows:
     def _positions(self) -> list[int]:
         return sorted(self._sources)
 
-    def _picture(self, twin: Twin, source: _SourceRows) -> tuple[bytes, float] | str:
-        """The encoded twin and its distance to the source, or what is wrong with it."""
+    def _picture(self, twin: Twin, source: _SourceRows) -> _Picture | str:
+        """The encoded twin and its scores, or what is wrong with it."""
         tensor = twin.image
         if not bool(torch.isfinite(tensor).all()):
             return "the output holds NaN or infinity"
@@ -128,18 +144,21 @@ class UnitRows:
             return "the output is black"
         image = resize_image(generated, *source.size)
         original = resize_image(source.sample.image, *source.size)
-        return encode_image(image, self.image_format), source_distance(image, original)
+        scores = {"source_distance": source_distance(image, original), "agreement": None}
+        if self.agreement is not None:
+            label = resize_label(source.sample.scribble, *source.size)
+            scores["agreement"] = self.agreement(image, label)
+        return _Picture(encode_image(image, self.image_format), scores)
 
     def _twin_row(
-        self, key: TwinKey, cell: Cell, picture: "Future[tuple[bytes, float] | str]"
+        self, key: TwinKey, cell: Cell, picture: "Future[_Picture | str]"
     ) -> dict[str, Any] | Rejection:
         source = self._sources[key.position]
         outcome = picture.result()
         if isinstance(outcome, str):
             return Rejection(source.sample.source_id, outcome, cell.subset)
-        data, distance = outcome
         return {
-            "image": image_cell(data),
+            "image": image_cell(outcome.data),
             "label": image_cell(source.label.result()),
             "classes": present_classes(source.sample.scribble),
             "source_id": source.sample.source_id,
@@ -149,5 +168,5 @@ class UnitRows:
             "encode_ratio": cell.encode_ratio,
             "num_inference_steps": cell.grid.num_steps,
             "seed": key.seed,
-            "scores": {"source_distance": distance},
+            "scores": outcome.scores,
         }

@@ -178,8 +178,8 @@ def test_twins_are_chosen_by_agreement_and_by_distance(repository, tmp_path):
     assert 0 < twins("near", max_source_distance=0.25) < 2 * 8 * 3
     with pytest.raises(ValueError, match="`synthetic` must name a subset with twins"):
         twins("none", min_agreement=1.1, **judge)
-    with pytest.raises(ValueError, match="`agreement_model` must be given"):
-        config_of(repository, tmp_path, min_agreement=0.5)
+    with pytest.raises(ValueError, match="must be given with `agreement_model`"):
+        config_of(repository, tmp_path, **judge)
 
 
 def _backbone():

@@ -150,7 +150,7 @@ def test_a_twin_s_columns_survive_too(tmp_path: Path) -> None:
         "encode_ratio": 0.1,
         "num_inference_steps": 5,
         "seed": 2**63 - 1,
-        "scores": {"source_distance": 0.25},
+        "scores": {"source_distance": 0.25, "agreement": None},
     }
     features = synthetic_features(VOC)
     shard = write_shard(tmp_path / "x.parquet", [row], features)

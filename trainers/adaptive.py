@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from scribblegen.classes import IGNORE_INDEX
+from scribblegen.trainers.judge import share_found
 from scribblegen.trainers.schemes import TwinSet
 from scribblegen.trainers.segmentation_inference import Inference
 
@@ -42,8 +42,7 @@ def agreement(
     for row in rows:
         image, label = read(row)
         found = inference.probabilities(model, image).argmax(dim=0).cpu().numpy()
-        drawn = label != IGNORE_INDEX
-        shares.append(float((found == label)[drawn].mean()) if drawn.any() else 1.0)
+        shares.append(share_found(found, label))
     model.train(training)
     return np.asarray(shares)
 

@@ -43,15 +43,27 @@ def split_off(
     return training, selection
 
 
-def near_twins(rows: SegmentationRows, max_distance: float) -> SegmentationRows:
-    """Without twins farther from their photograph than `scores` of their subset allows."""
-    distances: dict[int, float] = {}
+def recorded_scores(rows: SegmentationRows, name: str) -> dict[int, float]:
+    """What `scores` says of every twin, by row.
+
+    Raises:
+        ValueError: a subset does not have it of every twin; the message names it.
+    """
+    found: dict[int, float] = {}
     first = rows.num_real
-    for table in rows.tables[1:]:
+    for table, twin_set in zip(rows.tables[1:], rows.twin_sets, strict=True):
         scores = table["scores"] if "scores" in table.column_names else [{}] * len(table)
-        for number, score in enumerate(scores):
-            distances[first + number] = score.get("source_distance", 0.0)
+        values = [score.get(name) for score in scores]
+        if None in values:
+            raise ValueError(f"{twin_set.name} has no `{name}` in the `scores` of its twins.")
+        found |= {first + number: value for number, value in enumerate(values)}
         first += len(table)
+    return found
+
+
+def near_twins(rows: SegmentationRows, max_distance: float) -> SegmentationRows:
+    """Without twins farther from their photograph than that, as `scores` has it."""
+    distances = recorded_scores(rows, "source_distance")
     return _with_twins(rows, lambda _, twins: [t for t in twins if distances[t] <= max_distance])
 
 
@@ -66,7 +78,7 @@ def agreed_twins(
 
     Args:
         rows: to choose from.
-        measure: agreement of rows, see `scribblegen.trainers.adaptive`.
+        measure: agreement of rows, see `scribblegen.trainers.judge`.
         at_least: agreement of the twins that stay.
         best: at most so many twins of a photograph stay in each subset, those agreed with most.
     """

@@ -46,13 +46,15 @@ class SegmentationConfig(TrainingArguments):
         "measured against `labels`."
     )  # fmt: skip
     min_agreement: float | None = option(
-        None, "Leave out twins on whose scribbled pixels `agreement_model` is right less often."
+        None, "Leave out twins on less of whose scribble the segmentor that judges them agrees."
     )
     best_twins: int | None = option(
         None, "Keep this many twins of a photograph in each subset, those that it agrees with most."
     )
     agreement_model: str | None = option(
-        None, "Segmentor that judges twins, trained on real photographs: folder or Hub id."
+        None,
+        "Segmentor that judges twins, trained on real photographs: folder or Hub id; if "
+        "unset what `scores` has of the one that they were built with.",
     )
     max_source_distance: float | None = option(
         None, "Leave out twins farther from their photograph: `scores` has the distance."
@@ -121,9 +123,10 @@ class SegmentationConfig(TrainingArguments):
                 raise ValueError(f"`{name}` must be one of {known}. Got {getattr(self, name)!r}.")
         if not 0 <= self.selection_share < 1:
             raise ValueError(f"`selection_share` must be in [0, 1). Got {self.selection_share}.")
-        if self.agreement_model is None and (self.min_agreement or self.best_twins):
+        if self.agreement_model and self.min_agreement is None and self.best_twins is None:
             raise ValueError(
-                "`agreement_model` must be given with `min_agreement` and `best_twins`: it judges."
+                "`min_agreement` or `best_twins` must be given with `agreement_model`: they say "
+                "which twins stay."
             )
         if self.scheme != "none" and not self.synthetic:
             raise ValueError(f"`synthetic` must name a subset with twins for scheme {self.scheme}.")

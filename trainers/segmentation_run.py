@@ -5,18 +5,14 @@ import json
 import logging
 import math
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 from transformers import (
     AutoImageProcessor,
-    AutoModelForSemanticSegmentation,
-    PreTrainedModel,
     SegformerImageProcessor,
     set_seed,
 )
@@ -26,9 +22,15 @@ from scribblegen import __version__
 from scribblegen.cards.render_segmentation import render_segmentation_card
 from scribblegen.configs import differences, to_arguments, without_paths
 from scribblegen.model_publishing import publish_model
-from scribblegen.trainers.adaptive import agreement
 from scribblegen.trainers.confusion import scores
-from scribblegen.trainers.row_selection import agreed_twins, near_twins, num_twins, split_off
+from scribblegen.trainers.judge import Judge
+from scribblegen.trainers.row_selection import (
+    agreed_twins,
+    near_twins,
+    num_twins,
+    recorded_scores,
+    split_off,
+)
 from scribblegen.trainers.schemes import Scheme
 from scribblegen.trainers.segmentation import SegmentationTrainer
 from scribblegen.trainers.segmentation_config import CROP, SegmentationConfig
@@ -37,7 +39,6 @@ from scribblegen.trainers.segmentation_data import (
     SegmentationRows,
     Views,
     WholeImages,
-    as_pixels,
     open_rows,
 )
 from scribblegen.trainers.segmentation_models import open_model
@@ -97,7 +98,7 @@ def train_segmentation(config: SegmentationConfig) -> dict[str, Any]:
         ValueError, OSError: something is missing or does not fit; the message names the option.
     """
     data = open_data(config)
-    training = data.training
+    training = _agreed_twins(data.training, config)
     model = open_model(
         training.classes.names,
         model_name_or_path=config.model_name_or_path,
@@ -107,8 +108,6 @@ def train_segmentation(config: SegmentationConfig) -> dict[str, Any]:
     )
     processor = open_processor(config)
     norm = {"mean": processor.image_mean, "std": processor.image_std}
-    if config.agreement_model is not None:
-        training = _judged_twins(training, config)
     args = copy.copy(config)
     args.dataloader_pin_memory &= config.device.type != "cpu"
     args.push_to_hub = False  # once, at the end, with the card
@@ -240,34 +239,28 @@ def _checkpoint(folder: Path, asked: str | None, identity: dict[str, Any]) -> st
     return found
 
 
-def _judged_twins(rows: SegmentationRows, config: SegmentationConfig) -> SegmentationRows:
-    """The twins that another segmentor finds good."""
-    name = str(config.agreement_model)
-    judge: PreTrainedModel = AutoModelForSemanticSegmentation.from_pretrained(name)
-    names = tuple(judge.config.id2label[i] for i in range(judge.config.num_labels))
-    if names != rows.classes.names:
-        raise ValueError(
-            f"`agreement_model` must know the classes {rows.classes.names}. {name} has {names}."
-        )
-    processor = AutoImageProcessor.from_pretrained(name)
-    mean, std = (
-        torch.tensor(values).view(3, 1, 1) * 255
-        for values in (processor.image_mean, processor.image_std)
-    )
+def _agreed_twins(rows: SegmentationRows, config: SegmentationConfig) -> SegmentationRows:
+    """The twins in whose pictures a segmentor finds the scribble: a given one, or the build's."""
+    if config.min_agreement is None and config.best_twins is None:
+        return rows
+    if config.agreement_model is not None:
+        judge = Judge(config.agreement_model, rows.classes, config.device)
 
-    def read(row: int) -> tuple[Tensor, np.ndarray]:
-        image, label = rows.read(row)
-        return ((as_pixels(image) - mean) / std).to(config.device), label
+        def measure(asked: Sequence[int]) -> np.ndarray:
+            return np.array([judge.agreement(*rows.read(row)) for row in asked])
+    else:
+        try:
+            recorded = recorded_scores(rows, "agreement")
+        except ValueError as error:
+            raise ValueError(
+                f"`min_agreement` and `best_twins` need an `agreement_model`: {error}"
+            ) from error
 
-    judge.to(config.device)
-    before = num_twins(rows)
-    kept = agreed_twins(
-        rows,
-        partial(agreement, judge, config.inference(), read),
-        at_least=config.min_agreement,
-        best=config.best_twins,
-    )
-    logger.info(f"{num_twins(kept)} of {before} twins agree with {name}")
+        def measure(asked: Sequence[int]) -> np.ndarray:
+            return np.array([recorded[row] for row in asked])
+
+    kept = agreed_twins(rows, measure, at_least=config.min_agreement, best=config.best_twins)
+    logger.info(f"{num_twins(kept)} of {num_twins(rows)} twins are agreed with")
     return kept
 
 

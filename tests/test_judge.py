@@ -1,0 +1,165 @@
+"""A segmentor that looks at twins: its agreement is recorded, shown, and chosen by."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from datasets import load_dataset
+from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
+
+from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.scene_kinds import SCENE_CLASSES
+from scribblegen.classes import Classes
+from scribblegen.configs import to_arguments, to_dict
+from scribblegen.methods.scribblegen_config import ScribbleGenConfig
+from scribblegen.run_config import OutputConfig
+from scribblegen.run_folder import RunError
+from scribblegen.synthesize import build, open_run, synthesize
+from scribblegen.trainers.judge import Judge, share_found
+from scribblegen.trainers.row_selection import recorded_scores
+from scribblegen.trainers.segmentation_config import SegmentationConfig
+from scribblegen.trainers.segmentation_data import open_rows
+from scribblegen.trainers.segmentation_run import train_segmentation
+
+SIZE = 48
+SOURCE = SourceConfig(ids="0:4", scene_size=SIZE)
+GRID = ScribbleGenConfig(
+    guidance_scales=[1.0], encode_ratios=[0.5, 1.0], num_inference_steps=2, rows=4
+)
+SUBSETS = ("guidance1-encode0.5", "guidance1-encode1")
+
+
+def save_segmentor(folder: Path, names: tuple[str, ...], seed: int = 0) -> str:
+    """An untrained segmentor that sees pictures at twice their size."""
+    torch.manual_seed(seed)
+    config = SegformerConfig(
+        depths=[1] * 4, hidden_sizes=[8, 16, 16, 16], num_attention_heads=[1] * 4,
+        decoder_hidden_size=16, id2label=dict(enumerate(names)),
+    )  # fmt: skip
+    SegformerForSemanticSegmentation(config).save_pretrained(folder)
+    processor = SegformerImageProcessor(size={"height": 2 * SIZE, "width": 2 * SIZE})
+    processor.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def segmentor(tmp_path_factory):
+    return save_segmentor(tmp_path_factory.mktemp("judge") / "model", SCENE_CLASSES.names)
+
+
+@pytest.fixture(scope="module")
+def repository(segmentor, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("judged") / "scenes"
+    output = OutputConfig(pipeline="random", agreement_model=segmentor, sources_per_shard=2)
+    build(SOURCE, GRID, output, output_dir=folder)
+    return folder
+
+
+def test_the_share_is_over_labelled_pixels():
+    label = np.full((4, 4), 255, np.uint8)
+    found = np.zeros((4, 4), np.int64)
+    assert share_found(found, label) == 1, "nothing to find"
+    label[0] = [0, 0, 0, 1]
+    assert share_found(found, label) == 0.75
+
+
+def test_a_judge_sees_what_the_stock_pipeline_sees(segmentor):
+    from PIL import Image
+    from transformers import pipeline
+
+    image = np.random.default_rng(0).integers(0, 256, (40, 56, 3)).astype(np.uint8)
+    maps = pipeline("image-segmentation", model=segmentor)(Image.fromarray(image))
+    label = np.full((40, 56), 255, np.uint8)
+    for entry in maps:
+        label[np.asarray(entry["mask"]) > 0] = SCENE_CLASSES.names.index(entry["label"])
+    judge = Judge(segmentor, SCENE_CLASSES, torch.device("cpu"))
+    assert judge.agreement(image, label) == 1
+    wrong = np.where(np.arange(56) < 28, label, (label + 1) % 12).astype(np.uint8)
+    assert judge.agreement(image, wrong) == 0.5
+
+
+def test_every_twin_has_its_agreement_and_the_card_the_mean(repository, segmentor):
+    judge = Judge(segmentor, SCENE_CLASSES, torch.device("cpu"))
+    card = (repository / "README.md").read_text()
+    assert "| distance | agreement | MB |" in card
+    for subset in SUBSETS:
+        twins = load_dataset(str(repository), subset, split="train")
+        recorded = [scores["agreement"] for scores in twins["scores"]]
+        measured = [judge.agreement(np.asarray(t["image"]), np.asarray(t["label"])) for t in twins]
+        assert recorded == pytest.approx(measured, abs=1e-6)
+        (line,) = (line for line in card.splitlines() if line.startswith(f"| `{subset}`"))
+        assert f"| {np.mean(recorded):.3f} |" in line
+
+
+def test_without_a_segmentor_nothing_is_claimed(tmp_path):
+    build(SOURCE, GRID, OutputConfig(pipeline="random"), output_dir=tmp_path / "run")
+    twins = load_dataset(str(tmp_path / "run"), SUBSETS[0], split="train")
+    assert {scores["agreement"] for scores in twins["scores"]} == {None}
+    assert "agreement | MB" not in (tmp_path / "run/README.md").read_text()
+    config = segmentation(tmp_path / "run", tmp_path / "model", min_agreement=0.5)
+    with pytest.raises(ValueError, match="need an `agreement_model`: guidance1-encode0.5 has no"):
+        train_segmentation(config)
+
+
+def test_two_processes_write_the_same_bytes(repository, segmentor, tmp_path):
+    output = OutputConfig(pipeline="random", agreement_model=segmentor, sources_per_shard=2)
+    options = {
+        **to_dict(SOURCE, GRID, output), "output_dir": str(tmp_path / "scenes"), "num_processes": 2
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "scribblegen.synthesize", *to_arguments(options)],
+        capture_output=True, text=True, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    one, two = (
+        {str(p.relative_to(f)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files(f)}
+        for f in (repository, tmp_path / "scenes")
+    )
+    assert one == two
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_another_segmentor_is_another_run(repository, tmp_path):
+    other = save_segmentor(tmp_path / "other", SCENE_CLASSES.names, seed=1)
+    output = OutputConfig(pipeline="random", agreement_model=other, sources_per_shard=2)
+    with pytest.raises(RunError, match="agreement model"):
+        synthesize(open_run(SOURCE, GRID, output, repository))
+
+
+def test_a_segmentor_of_other_classes_is_refused_before_any_work(tmp_path):
+    other = save_segmentor(tmp_path / "other", ("cat", "dog"))
+    output = OutputConfig(pipeline="random", agreement_model=other)
+    with pytest.raises(ValueError, match="`agreement_model` must know the classes .*sky.*cat"):
+        open_run(SOURCE, GRID, output, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_twins_are_chosen_by_what_was_recorded(repository, segmentor, tmp_path):
+    rows = open_rows(str(repository), [f"{repository}:{name}" for name in SUBSETS])
+    recorded = recorded_scores(rows, "agreement")
+    assert len(recorded) == 2 * 4 and Classes(rows.classes.names).names == SCENE_CLASSES.names
+    middle = float(np.median(list(recorded.values())))
+    kept = sum(value >= middle for value in recorded.values())
+    assert 0 < kept < 8
+    for number, judge in enumerate((None, segmentor)):
+        folder = tmp_path / str(number)
+        train_segmentation(
+            segmentation(repository, folder, min_agreement=middle, agreement_model=judge)
+        )
+        assert f'"twins": {kept}' in (folder / "run.json").read_text()
+
+
+def segmentation(repository, output_dir, **options):
+    return SegmentationConfig(
+        real=str(repository), synthetic=[f"{repository}:{name}" for name in SUBSETS],
+        scheme="uniform", eval_split="", output_dir=str(output_dir), crop_size=SIZE, max_steps=1,
+        per_device_train_batch_size=2, save_strategy="no", disable_tqdm=True, report_to="none",
+        **options,
+    )  # fmt: skip

@@ -1,0 +1,60 @@
+"""Another segmentor that looks at twins: does it find their scribble in their picture?"""
+
+import hashlib
+
+import numpy as np
+import torch
+from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
+
+from scribblegen.classes import IGNORE_INDEX, Classes
+from scribblegen.trainers import segmentation_models  # noqa: F401 registers scribblegen's own
+from scribblegen.weights_digest import add_weights
+
+
+class Judge:
+    """A trained segmentor, shown pictures as its own image processor says.
+
+    Args:
+        name: folder or Hub id of a semantic segmentation model and its processor.
+        classes: that it must know, in this order.
+        device: that it runs on.
+
+    Raises:
+        ValueError: it knows other classes.
+        OSError: there is no such model.
+    """
+
+    def __init__(self, name: str, classes: Classes, device: torch.device) -> None:
+        self.model = AutoModelForSemanticSegmentation.from_pretrained(name).to(device).eval()
+        config = self.model.config
+        names = tuple(config.id2label[i] for i in range(config.num_labels))
+        if names != classes.names:
+            raise ValueError(
+                f"`agreement_model` must know the classes {classes.names}. {name} has {names}."
+            )
+        self.processor = AutoImageProcessor.from_pretrained(name)
+
+    @torch.inference_mode()
+    def agreement(self, image: np.ndarray, label: np.ndarray) -> float:
+        """The share of labelled pixels of which it says the same.
+
+        Args:
+            image: (H, W, 3) uint8.
+            label: (H, W) uint8 class ids, `IGNORE_INDEX` where nobody drew.
+        """
+        shown = self.processor(images=image, return_tensors="pt", input_data_format="channels_last")
+        outputs = self.model(pixel_values=shown["pixel_values"].to(self.model.device))
+        (found,) = self.processor.post_process_semantic_segmentation(outputs, [label.shape])
+        return share_found(found.cpu().numpy(), label)
+
+    def fingerprint(self) -> str:
+        """Changes with any weight, and with how pictures are shown."""
+        digest = hashlib.blake2b(self.processor.to_json_string().encode())
+        add_weights(digest, self.model)
+        return digest.hexdigest()[:16]
+
+
+def share_found(found: np.ndarray, label: np.ndarray) -> float:
+    """The share of labelled pixels at which two maps (H, W) agree; 1 where none is labelled."""
+    drawn = label != IGNORE_INDEX
+    return float((found == label)[drawn].mean()) if drawn.any() else 1.0
