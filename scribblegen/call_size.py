@@ -78,7 +78,7 @@ def _measure(diffusion: Diffusion, resolution: int, rows: int) -> tuple[float, i
     with torch.compiler.set_stance("force_eager"):
         for _ in range(1 + _REPEATS):  # the first warms up
             started = time.perf_counter()
-            diffusion.predict(*arguments, paired=True, same_hints=True)
+            diffusion.denoiser(*arguments, paired=True, same_hints=True)
             if device.type == "cuda":
                 torch.cuda.synchronize()
             spent.append(time.perf_counter() - started)

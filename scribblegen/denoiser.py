@@ -33,9 +33,11 @@ class Denoiser:
             same: share_prefix(controlnet, halves_are_equal=same) for same in (False, True)
         }
         self._plain = (unet, controlnet)
+        self._dtype = unet.dtype
         self._compile = compile_calls
         self._calls: dict[tuple[bool, bool, bool, bool], Callable[..., Tensor]] = {}
 
+    @torch.inference_mode()
     def __call__(
         self,
         latents: Tensor,
@@ -53,16 +55,17 @@ class Denoiser:
         Args:
             latents: (B, C, h, w), noisy.
             timesteps: (B,) int64.
-            prompts: (B, T, D).
-            hints: (B, D, h, w), embedded.
+            prompts: (B, T, D) from `Diffusion.embed_prompt`.
+            hints: (B, D, h, w) from `Diffusion.embed_hint`.
             conditioning_scale: factor on the ControlNet's residuals.
             paired: the second half of `latents` and `timesteps` repeats the first.
             same_hints: of paired rows, `hints` too.
             controlled: with the ControlNet; without, `hints` are not looked at.
 
         Returns:
-            (B, C, h, w) float32.
+            (B, C, h, w) float32: epsilon or v, as `Diffusion.prediction.kind` says.
         """
+        latents = latents.to(self._dtype)
         # A lone pair is called as the stock pipeline calls it, and so gives the same bits.
         has_halves = len(latents) % 2 == 0 and len(latents) > 2
         paired &= has_halves
@@ -72,6 +75,7 @@ class Denoiser:
             self._calls[kind] = compiled(call, cuda_graphs=True) if self._compile else call
         return self._calls[kind](latents, timesteps, prompts, hints, conditioning_scale)
 
+    @torch.inference_mode()
     def keeping(
         self,
         latents: Tensor,
@@ -81,15 +85,18 @@ class Denoiser:
         conditioning_scale: float | Tensor = 1.0,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """A call that also gives the features that `shallow` goes on from, (B, ...) each."""
+        latents = latents.to(self._dtype)
         controlnet, cache = self._plain[1], self._deep_cache
         down, mid = _residuals(controlnet, latents, timesteps, prompts, hints, conditioning_scale)
         output = _predicted(cache.keeping, latents, timesteps, prompts, down, mid)
         return output, (cache.take_features(), *down[: cache.num_residuals])
 
+    @torch.inference_mode()
     def shallow(
         self, latents: Tensor, timesteps: Tensor, prompts: Tensor, features: tuple[Tensor, ...]
     ) -> Tensor:
         """A call of the outermost layers alone, over what a `keeping` call kept."""
+        latents = latents.to(self._dtype)
         return self._deep_cache.shallow(latents, timesteps, prompts, features).float()
 
     @cached_property

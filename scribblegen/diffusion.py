@@ -65,7 +65,7 @@ class Diffusion:
         self.conditioning_channels: int = controlnet.config.conditioning_channels
         self._hint_is_bgr = controlnet.config.controlnet_conditioning_channel_order == "bgr"
         self._hint_embedding, self.controlnet = _split_hint_embedding(controlnet)
-        self._denoiser = Denoiser(self.unet, self.controlnet, compile_calls=compile_calls)
+        self.denoiser = Denoiser(self.unet, self.controlnet, compile_calls=compile_calls)
         self._decode = compiled(self._decode_scaled) if compile_calls else self._decode_scaled
         self._check_parts()
 
@@ -124,66 +124,6 @@ class Diffusion:
         if self._hint_is_bgr:
             conditioning = conditioning.flip(1)
         return self._hint_embedding(conditioning.to(self.device, self.dtype))
-
-    @torch.inference_mode()
-    def predict(
-        self,
-        latents: Tensor,
-        timesteps: Tensor,
-        prompts: Tensor,
-        hints: Tensor,
-        conditioning_scale: float | Tensor = 1.0,
-        *,
-        paired: bool = False,
-        same_hints: bool = False,
-        controlled: bool = True,
-    ) -> Tensor:
-        """One call of ControlNet and UNet; every row has its own everything.
-
-        Args:
-            latents: (B, C, h, w) float32, noisy.
-            timesteps: (B,) int64.
-            prompts: (B, T, D) from `embed_prompt`.
-            hints: (B, D, h, w) from `embed_hint`.
-            conditioning_scale: factor on the ControlNet's residuals.
-            paired: the second half of `latents` and `timesteps` repeats the first.
-            same_hints: of paired rows, `hints` too.
-            controlled: with the ControlNet; without, `hints` are not looked at.
-
-        Returns:
-            (B, C, h, w) float32: epsilon or v, as `prediction.kind` says.
-        """
-        return self._denoiser(
-            latents.to(self.dtype),
-            timesteps,
-            prompts,
-            hints,
-            conditioning_scale,
-            paired=paired,
-            same_hints=same_hints,
-            controlled=controlled,
-        )
-
-    @torch.inference_mode()
-    def predict_keeping(
-        self,
-        latents: Tensor,
-        timesteps: Tensor,
-        prompts: Tensor,
-        hints: Tensor,
-        conditioning_scale: float | Tensor = 1.0,
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """`predict`, and the features that `predict_shallow` goes on from, (B, ...) each."""
-        return self._denoiser.keeping(
-            latents.to(self.dtype), timesteps, prompts, hints, conditioning_scale
-        )
-
-    @torch.inference_mode()
-    def predict_shallow(
-        self, latents: Tensor, timesteps: Tensor, prompts: Tensor, features: tuple[Tensor, ...]
-    ) -> Tensor:
-        """A prediction by the UNet's outermost layers alone, over what `predict_keeping` kept."""
-        return self._denoiser.shallow(latents.to(self.dtype), timesteps, prompts, features)
 
     def fingerprint(self) -> str:
         """Changes with any weight, the noise schedule or the dtype."""

@@ -175,16 +175,16 @@ class DenoiserPool:
         if picked.form is Form.SHALLOW:
             features = [node.features[branch] for node, branch in rows]
             stacked = tuple(torch.stack(kept) for kept in zip(*features, strict=True))
-            return self.diffusion.predict_shallow(*arguments, stacked)
+            return self.diffusion.denoiser.shallow(*arguments, stacked)
         hints = torch.stack([node.job.conditions.hints[branch] for node, branch in rows])
         scale = self._conditioning_scale(rows)
         if self.denoising.deep_cache_interval > 1:
-            predictions, kept = self.diffusion.predict_keeping(*arguments, hints, scale)
+            predictions, kept = self.diffusion.denoiser.keeping(*arguments, hints, scale)
             for (node, branch), row in _numbered(picked, self.rows):
                 node.features[branch] = tuple(tensors[row] for tensors in kept)
             return predictions
         both = [node.job.conditions.hints for node, _ in rows]
-        return self.diffusion.predict(
+        return self.diffusion.denoiser(
             *arguments,
             hints,
             scale,

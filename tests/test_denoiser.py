@@ -8,6 +8,7 @@ import torch
 from diffusers import AutoencoderTiny
 
 from scribblegen.compiled import compiled
+from scribblegen.denoiser import Denoiser
 from scribblegen.diffusion import Diffusion
 from scribblegen.encode_ratio import SAMPLERS, timestep_grid
 from scribblegen.engine import DenoiserPool, Denoising
@@ -54,12 +55,12 @@ def pair_arguments(networks, rows, *, same_hints=True):
 @pytest.mark.parametrize("rows", [2, 4, 8, 16])
 def test_a_shared_prefix_changes_no_bit(networks, rows):
     arguments = pair_arguments(networks, rows)
-    alone = networks.predict(*arguments)
-    assert torch.equal(networks.predict(*arguments, paired=True, same_hints=True), alone)
-    assert torch.equal(networks.predict(*arguments, paired=True), alone)
+    alone = networks.denoiser(*arguments)
+    assert torch.equal(networks.denoiser(*arguments, paired=True, same_hints=True), alone)
+    assert torch.equal(networks.denoiser(*arguments, paired=True), alone)
     other_hints = pair_arguments(networks, rows, same_hints=False)
-    alone = networks.predict(*other_hints)
-    assert torch.equal(networks.predict(*other_hints, paired=True), alone)
+    alone = networks.denoiser(*other_hints)
+    assert torch.equal(networks.denoiser(*other_hints, paired=True), alone)
 
 
 def test_a_shared_prefix_is_evaluated_once_per_pair(networks):
@@ -75,10 +76,10 @@ def test_a_shared_prefix_is_evaluated_once_per_pair(networks):
         if not name.endswith("attn1")  # called without positional arguments
     ]
     handles = [module.register_forward_hook(count) for module in watched]
-    networks.predict(*pair_arguments(networks, 8), paired=True, same_hints=True)
+    networks.denoiser(*pair_arguments(networks, 8), paired=True, same_hints=True)
     assert rows == [4] * len(watched)
     rows.clear()
-    networks.predict(*pair_arguments(networks, 8))
+    networks.denoiser(*pair_arguments(networks, 8))
     assert rows == [4, 4] * len(watched)
     for handle in handles:
         handle.remove()
@@ -91,7 +92,7 @@ def test_the_prefix_ends_where_the_prompt_is_first_looked_at(networks):
     first = networks.unet.get_submodule(names[-1].replace("attn1", "attn2"))
     others = [m for n, m in networks.unet.named_modules() if n.endswith("attn2")]
     handles = [m.register_forward_hook(lambda m, i, o: seen.append(m)) for m in others]
-    networks.predict(*pair_arguments(networks, 4))
+    networks.denoiser(*pair_arguments(networks, 4))
     assert seen[0] is first
     for handle in handles:
         handle.remove()
@@ -203,13 +204,13 @@ def test_an_approximated_sample_does_not_depend_on_its_batch_mates_either(networ
 
 def test_a_shallow_step_over_its_own_features_is_the_whole_step(networks):
     arguments = pair_arguments(networks, 4)
-    whole = networks.predict(*arguments)
-    kept, features = networks.predict_keeping(*arguments)
-    shallow = networks.predict_shallow(*arguments[:3], features)
+    whole = networks.denoiser(*arguments)
+    kept, features = networks.denoiser.keeping(*arguments)
+    shallow = networks.denoiser.shallow(*arguments[:3], features)
     assert (kept - whole).abs().max() < 1e-5
     assert (shallow - whole).abs().max() < 1e-5
-    without = networks.predict(*arguments, controlled=False)
-    assert (networks.predict_keeping(*arguments, 0.0)[0] - without).abs().max() < 1e-5
+    without = networks.denoiser(*arguments, controlled=False)
+    assert (networks.denoiser.keeping(*arguments, 0.0)[0] - without).abs().max() < 1e-5
     assert (without - whole).abs().max() > 1e-2
 
 
@@ -242,21 +243,24 @@ def test_a_tiny_vae_decodes_instead(parts):
     assert networks.fingerprint() != Diffusion(**parts).fingerprint()
 
 
-class RoundsByKind(Diffusion):
+class RoundsByKind(Denoiser):
     """As torch.compile does it: each form of a call is a graph that rounds in its own way."""
 
-    def __init__(self, **parts):
-        super().__init__(**parts)
-        self.is_compiled = True
-
-    def predict(self, *arguments, paired=False, controlled=True, **options):
-        output = super().predict(*arguments, paired=paired, controlled=controlled, **options)
+    def __call__(self, *arguments, paired=False, controlled=True, **options):
+        output = super().__call__(*arguments, paired=paired, controlled=controlled, **options)
         return output + 1e-3 * paired + 1e-4 * controlled
+
+
+def rounding_by_kind(parts):
+    networks = Diffusion(**parts)
+    networks.is_compiled = True
+    networks.denoiser = RoundsByKind(networks.unet, networks.controlnet)
+    return networks
 
 
 @pytest.mark.parametrize("denoising", [Denoising(), Denoising(control_end=0.5)], ids=str)
 def test_a_row_always_goes_through_the_same_graph(parts, denoising):
-    networks = RoundsByKind(**parts)
+    networks = rounding_by_kind(parts)
     jobs = full_grid_jobs(networks, 4, ratios=3, scales=(1.0, 3.0), steps=9)
 
     def images(some):
@@ -269,7 +273,7 @@ def test_a_row_always_goes_through_the_same_graph(parts, denoising):
 
 
 def test_graphs_of_their_own_fill_their_calls_too(parts):
-    networks = RoundsByKind(**parts)
+    networks = rounding_by_kind(parts)
     pool = DenoiserPool(networks, rows=16)
     list(pool.run(full_grid_jobs(networks, 8)))
     assert pool.counts["rows"] / (pool.counts["calls"] * 16) >= 0.97

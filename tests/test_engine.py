@@ -98,7 +98,7 @@ def test_fixed_mode_follows_the_formulas_of_the_paper(parts, networks):
     assert grid.timesteps == (401, 301, 201, 101, 1)
     for t, before in zip((401, 301, 201, 101, 1), (301, 201, 101, 1, 0), strict=True):
         conditional, null = (
-            networks.predict(
+            networks.denoiser(
                 x[None].float(),
                 torch.tensor([t]),
                 task.conditions.prompts[branch][None],

@@ -232,7 +232,7 @@ def prefix_speed(size: str, rounds: int, *, device: str = "cpu") -> dict[str, An
 
     def call(name: str, **options: bool) -> None:
         for _ in range(4):
-            found[name] = diffusion.predict(*arguments, **options)
+            found[name] = diffusion.denoiser(*arguments, **options)
 
     taken = in_turns(
         {

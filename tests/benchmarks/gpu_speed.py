@@ -52,7 +52,7 @@ def operations(bench: Bench) -> dict[str, float]:
     latents, timesteps = torch.zeros(1, *shape, device=device), torch.ones(1, device=device).long()
     hint = diffusion.embed_hint(source.hint)
     calls = {
-        "row": lambda: diffusion.predict(latents, timesteps, prompt, hint),
+        "row": lambda: diffusion.denoiser(latents, timesteps, prompt, hint),
         "decode": lambda: diffusion.decode(latents),
         "encode": lambda: diffusion.encode(source.image),
     }

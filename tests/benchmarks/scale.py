@@ -19,6 +19,7 @@ import torch
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.files import content_key
 from scribblegen.builders.sources import open_source
+from scribblegen.denoiser import Denoiser
 from scribblegen.diffusion import Diffusion
 from scribblegen.generation import generate_parts
 from scribblegen.methods.scribblegen import ScribbleGen
@@ -138,15 +139,23 @@ def redone_after_a_kill() -> dict[str, Any]:
     return {"images of a unit": per_unit, "most units' worth unfinished": watch.most / per_unit}
 
 
+class StubDenoiser(Denoiser):
+    """Predicts zeros."""
+
+    def __call__(self, latents: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        return torch.zeros_like(latents)
+
+
 class StubDiffusion(Diffusion):
     """Every call is one of zeros: what is left is the engine, the encoders and the files."""
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        self.denoiser = StubDenoiser(self.unet, self.controlnet)
 
     def encode(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         zeros = torch.zeros(len(images), *self.latent_shape(*images.shape[2:]))
         return zeros, zeros
-
-    def predict(self, latents: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-        return torch.zeros_like(latents)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         return torch.full((len(latents), 3, 64, 64), 0.1)
