@@ -14,6 +14,7 @@ from diffusers import (
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from scribblegen.diffusion import Diffusion
+from scribblegen.loading_errors import loading
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -80,17 +81,13 @@ def load_base(
 
 def load_controlnet(controlnet: str, dtype: torch.dtype = torch.float32) -> ControlNetModel:
     """A ControlNet from a folder or the Hub."""
-    try:
+    with loading("controlnet", controlnet):
         return ControlNetModel.from_pretrained(controlnet, use_safetensors=True, torch_dtype=dtype)
-    except (OSError, ValueError) as error:
-        raise OSError(f"`controlnet` {controlnet} cannot be loaded: {error}") from error
 
 
 def _load_tiny_vae(tiny_vae: str, dtype: torch.dtype) -> AutoencoderTiny:
-    try:
+    with loading("tiny_vae", tiny_vae):
         return AutoencoderTiny.from_pretrained(tiny_vae, use_safetensors=True, torch_dtype=dtype)
-    except (OSError, ValueError) as error:
-        raise OSError(f"`tiny_vae` {tiny_vae} cannot be loaded: {error}") from error
 
 
 def _weights(revision: str | None, variant: str | None, dtype: torch.dtype) -> dict[str, Any]:
@@ -103,7 +100,5 @@ def _weights(revision: str | None, variant: str | None, dtype: torch.dtype) -> d
 
 
 def _load_part(name: str, part: Any, pipeline: str | Path, kwargs: dict[str, Any]) -> Any:
-    try:
+    with loading("pipeline", pipeline, f"has no usable {name}"):
         return part.from_pretrained(str(pipeline), subfolder=name, **kwargs)
-    except (OSError, ValueError) as error:
-        raise OSError(f"`pipeline` {pipeline} has no usable {name}: {error}") from error

@@ -141,6 +141,18 @@ def test_a_segmentor_of_other_classes_is_refused_before_any_work(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_pickled_weights_and_missing_models_are_refused_by_the_option_s_name(segmentor, tmp_path):
+    pickled = tmp_path / "pickled"
+    pickled.mkdir()
+    for path in Path(segmentor).glob("*.json"):
+        (pickled / path.name).write_bytes(path.read_bytes())
+    weights = SegformerForSemanticSegmentation.from_pretrained(segmentor).state_dict()
+    torch.save(weights, pickled / "pytorch_model.bin")
+    for name in (str(pickled), str(tmp_path / "none")):
+        with pytest.raises(OSError, match=f"`agreement_model` {name} cannot be loaded"):
+            Judge(name, SCENE_CLASSES, torch.device("cpu"))
+
+
 def test_twins_are_chosen_by_what_was_recorded(repository, segmentor, tmp_path):
     rows = open_rows(str(repository), [f"{repository}:{name}" for name in SUBSETS])
     recorded = recorded_scores(rows, "agreement")

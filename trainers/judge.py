@@ -7,6 +7,7 @@ import torch
 from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
 from scribblegen.classes import IGNORE_INDEX, Classes
+from scribblegen.loading_errors import loading
 from scribblegen.trainers import segmentation_models  # noqa: F401 registers scribblegen's own
 from scribblegen.weights_digest import add_weights
 
@@ -21,18 +22,19 @@ class Judge:
 
     Raises:
         ValueError: it knows other classes.
-        OSError: there is no such model.
+        OSError: there is no such model, or its weights are pickled.
     """
 
     def __init__(self, name: str, classes: Classes, device: torch.device) -> None:
-        self.model = AutoModelForSemanticSegmentation.from_pretrained(name).to(device).eval()
-        config = self.model.config
+        with loading("agreement_model", name):
+            model = AutoModelForSemanticSegmentation.from_pretrained(name, use_safetensors=True)
+            self.processor = AutoImageProcessor.from_pretrained(name)
+        self.model, config = model.to(device).eval(), model.config
         names = tuple(config.id2label[i] for i in range(config.num_labels))
         if names != classes.names:
             raise ValueError(
                 f"`agreement_model` must know the classes {classes.names}. {name} has {names}."
             )
-        self.processor = AutoImageProcessor.from_pretrained(name)
 
     @torch.inference_mode()
     def agreement(self, image: np.ndarray, label: np.ndarray) -> float:

@@ -12,6 +12,7 @@ from transformers import (
     ResNetModel,
 )
 
+from scribblegen.loading_errors import loading
 from scribblegen.trainers.deeplab import (
     DeepLabV3PlusConfig,
     DeepLabV3PlusForSemanticSegmentation,
@@ -55,7 +56,8 @@ def open_model(
         torch.manual_seed(seed)
         if model_name_or_path is None:
             return _untrained(architecture or SMALL, labels, output_stride)
-        config = AutoConfig.from_pretrained(model_name_or_path)
+        with loading("model_name_or_path", model_name_or_path):
+            config = AutoConfig.from_pretrained(model_name_or_path)
         if architecture == DEEPLAB and isinstance(config, ResNetConfig):
             return _over_backbone(model_name_or_path, config, labels, output_stride)
         if architecture not in (None, config.model_type):
@@ -63,9 +65,10 @@ def open_model(
                 f"`architecture` must be {config.model_type}, that of {model_name_or_path}. "
                 f"Got {architecture!r}."
             )
-        model: PreTrainedModel = AutoModelForSemanticSegmentation.from_pretrained(
-            model_name_or_path, ignore_mismatched_sizes=True, use_safetensors=True, **labels
-        )
+        with loading("model_name_or_path", model_name_or_path):
+            model: PreTrainedModel = AutoModelForSemanticSegmentation.from_pretrained(
+                model_name_or_path, ignore_mismatched_sizes=True, use_safetensors=True, **labels
+            )
         return model
 
 

@@ -21,6 +21,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from scribblegen import __version__
 from scribblegen.cards.render_segmentation import render_segmentation_card
 from scribblegen.configs import differences, to_arguments, without_paths
+from scribblegen.loading_errors import loading
 from scribblegen.model_publishing import publish_model
 from scribblegen.trainers.confusion import scores
 from scribblegen.trainers.judge import Judge
@@ -186,7 +187,8 @@ def open_processor(config: SegmentationConfig) -> Any:
         )
     if config.model_name_or_path is None:
         return SegformerImageProcessor(image_mean=_UNTRAINED, image_std=_UNTRAINED, **shown)
-    theirs = AutoImageProcessor.from_pretrained(config.model_name_or_path)
+    with loading("model_name_or_path", config.model_name_or_path, "has no image processor"):
+        theirs = AutoImageProcessor.from_pretrained(config.model_name_or_path)
     return SegformerImageProcessor(
         image_mean=theirs.image_mean, image_std=theirs.image_std, **shown
     )
