@@ -136,9 +136,18 @@ def test_another_segmentor_is_another_run(repository, tmp_path):
 def test_a_segmentor_of_other_classes_is_refused_before_any_work(tmp_path):
     other = save_segmentor(tmp_path / "other", ("cat", "dog"))
     output = OutputConfig(pipeline="random", agreement_model=other)
-    with pytest.raises(ValueError, match="`agreement_model` must know the classes .*sky.*cat"):
+    with pytest.raises(ValueError, match="know the 12 classes .* 12 differ: 0: 'sky' and 'cat', "):
         open_run(SOURCE, GRID, output, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_names_of_classes_may_be_spelled_otherwise(tmp_path):
+    spelled = tuple(f"{name.upper()} " for name in SCENE_CLASSES.names)
+    Judge(save_segmentor(tmp_path / "a", spelled), SCENE_CLASSES, torch.device("cpu"))
+    swapped = (*spelled[1::-1], *spelled[2:])
+    name = save_segmentor(tmp_path / "b", swapped)
+    with pytest.raises(ValueError, match="2 differ: 0: 'sky' and 'GRASS ', 1: 'grass' and 'SKY '"):
+        Judge(name, SCENE_CLASSES, torch.device("cpu"))
 
 
 def test_pickled_weights_and_missing_models_are_refused_by_the_option_s_name(segmentor, tmp_path):

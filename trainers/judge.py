@@ -1,6 +1,7 @@
 """Another segmentor that looks at twins: does it find their scribble in their picture?"""
 
 import hashlib
+import itertools
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ class Judge:
 
     Args:
         name: folder or Hub id of a semantic segmentation model and its processor.
-        classes: that it must know, in this order.
+        classes: that it must know, in this order; case and spaces of names do not matter.
         device: that it runs on.
 
     Raises:
@@ -30,10 +31,14 @@ class Judge:
             model = AutoModelForSemanticSegmentation.from_pretrained(name, use_safetensors=True)
             self.processor = AutoImageProcessor.from_pretrained(name)
         self.model, config = model.to(device).eval(), model.config
-        names = tuple(config.id2label[i] for i in range(config.num_labels))
-        if names != classes.names:
+        names = [config.id2label[i] for i in range(config.num_labels)]
+        pairs = enumerate(itertools.zip_longest(classes.names, names))
+        differing = [f"{i}: {a!r} and {b!r}" for i, (a, b) in pairs if _letters(a) != _letters(b)]
+        if differing:
             raise ValueError(
-                f"`agreement_model` must know the classes {classes.names}. {name} has {names}."
+                f"`agreement_model` must know the {len(classes)} classes of the photographs, in "
+                f"their order. With {name} {len(differing)} differ: {', '.join(differing[:3])}"
+                f"{', ...' if len(differing) > 3 else ''}."
             )
 
     @torch.inference_mode()
@@ -54,6 +59,11 @@ class Judge:
         digest = hashlib.blake2b(self.processor.to_json_string().encode())
         add_weights(digest, self.model)
         return digest.hexdigest()[:16]
+
+
+def _letters(name: str | None) -> str:
+    """As much of a class name as all spell alike: `dining table` is `diningtable`."""
+    return "".join(filter(str.isalnum, (name or "").casefold()))
 
 
 def share_found(found: np.ndarray, label: np.ndarray) -> float:
