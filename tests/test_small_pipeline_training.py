@@ -8,7 +8,9 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 from huggingface_hub import ModelCard
+from PIL import Image
 from safetensors.torch import load_file
+from transformers import CLIPTokenizer
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.sources import open_source
@@ -48,10 +50,10 @@ def train_autoencoder(folder, run=None, **changes):
     return trainer.train()
 
 
-def train_base(folder, vae, run=None, **changes):
+def train_base(folder, vae, run=None, source=SOURCE, **changes):
     config = replace(BASE, vae_model_name_or_path=str(vae), **changes)
     run_config = TrainingRunConfig(output_dir=str(folder), **(run or {}))
-    return TextToImageTrainer(config, run_config, open_source(SOURCE)).train()
+    return TextToImageTrainer(config, run_config, open_source(source)).train()
 
 
 @pytest.fixture(scope="module")
@@ -154,9 +156,23 @@ def test_the_whole_pipeline_packs_and_loads(tmp_path, base):
         pack(base, tmp_path / "controlnet", tmp_path / "packed")
 
 
-def test_a_caption_without_text_or_too_long_is_refused(tmp_path, autoencoder):
+def test_a_caption_that_is_too_long_is_refused(tmp_path, autoencoder):
     with pytest.raises(ValueError, match="`text_length` must be at least .*Got 8"):
         train_base(tmp_path, autoencoder, text_length=8)
+
+
+def test_photographs_without_captions_are_described_by_their_classes_alone(tmp_path, autoencoder):
+    for folder, picture in (("images", np.full((64, 64, 3), 90)), ("masks", np.eye(64))):
+        (tmp_path / folder).mkdir()
+        for name in ("one", "two"):
+            Image.fromarray(picture.astype(np.uint8)).save(tmp_path / folder / f"{name}.png")
+    plain = SourceConfig(
+        source="folder", data_dir=str(tmp_path), classes="sky,sea", scribbles="mask"
+    )
+    with pytest.raises(ValueError, match="one has none.*With `class_prompts` 1 none is needed"):
+        train_base(tmp_path / "base", autoencoder, source=plain)
+    base = train_base(tmp_path / "base", autoencoder, source=plain, class_prompts=1.0)
+    assert CLIPTokenizer.from_pretrained(base / "tokenizer").tokenize("sky sea") == ["sky", "sea"]
 
 
 def test_words_are_single_tokens_and_unknown_ones_are_spelled(tmp_path):

@@ -23,7 +23,7 @@ class LatentCache:
     """What a text-to-image model is trained on.
 
     Args:
-        source: photographs with captions.
+        source: photographs, with captions unless all prompts are of class names.
         encode: (B, 3, H, W) in [-1, 1] -> (B, 2, C, h, w): mean and std of the latents.
         config: resolution, flips and length of the text.
         show: draw a progress bar.
@@ -47,7 +47,9 @@ class LatentCache:
         for index in tqdm(range(len(source)), desc="encode", unit="image", disable=not show):
             sample = read_usable(source, index)
             names = [source.classes.names[i] for i in present_classes(sample.scribble)]
-            prompts += [_caption_of(sample), class_prompt(names, config.prompt_stem)]
+            by_classes = class_prompt(names, config.prompt_stem)
+            caption = _caption_of(sample) if config.class_prompts < 1 else by_classes
+            prompts += [caption, by_classes]
             image = image_to_tensor(resize_image(sample.image, side, side))
             images += [image, image.flip(2)] if config.random_flip else [image]
             if len(images) >= _ENCODED_AT_ONCE or index == len(source) - 1:
@@ -74,7 +76,7 @@ def _caption_of(sample: Sample) -> str:
     if not sample.prompt:
         raise ValueError(
             f"every photograph must have a caption. {sample.source_id} has none; a Hub source "
-            "takes them from `caption_column`."
+            "takes them from `caption_column`. With `class_prompts` 1 none is needed."
         )
     return sample.prompt
 

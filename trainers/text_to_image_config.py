@@ -31,7 +31,9 @@ class TextToImageConfig(TrainingConfig):
     snr_gamma: float | None = option(5.0, "Clamp of Min-SNR loss weighting; none if unset.")
     text_dropout: float = option(0.1, "Probability to drop the caption.")
     class_prompts: float = option(
-        0.0, "Share of draws whose prompt is the stem and the class names in place of the caption."
+        0.0,
+        "Share of draws whose prompt is the stem and the class names in place of the caption; "
+        "with 1 no captions are needed.",
     )
     prompt_stem: str = option(PROMPT_STEM, "First words of those prompts.")
     random_flip: bool = option(False, "Mirror every second draw of a photograph.")
