@@ -45,7 +45,8 @@ class _SourceRows:
     sample: Sample
     size: tuple[int, int]  # (height, width) of its twins
     real: "Future[dict[str, Any]]"
-    label: "Future[bytes]"  # the scribble at `size`
+    scribble: np.ndarray  # at `size`
+    label: "Future[bytes]"  # encoded
 
 
 class UnitRows:
@@ -98,7 +99,7 @@ class UnitRows:
         )
         scribble = resize_label(sample.scribble, *size)
         label = self.executor.submit(encode_label, scribble, self.classes)
-        self._sources[position] = _SourceRows(sample, size, real, label)
+        self._sources[position] = _SourceRows(sample, size, real, scribble, label)
         self.expected += num_twins
 
     def add_twin(self, twin: Twin, cells: list[Cell]) -> None:
@@ -146,8 +147,7 @@ class UnitRows:
         original = resize_image(source.sample.image, *source.size)
         scores = {"source_distance": source_distance(image, original), "agreement": None}
         if self.agreement is not None:
-            label = resize_label(source.sample.scribble, *source.size)
-            scores["agreement"] = self.agreement(image, label)
+            scores["agreement"] = self.agreement(image, source.scribble)
         return _Picture(encode_image(image, self.image_format), scores)
 
     def _twin_row(

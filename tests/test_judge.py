@@ -9,11 +9,16 @@ import numpy as np
 import pytest
 import torch
 from datasets import load_dataset
-from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
+from PIL import Image
+from transformers import (
+    SegformerConfig,
+    SegformerForSemanticSegmentation,
+    SegformerImageProcessor,
+    pipeline,
+)
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.scene_kinds import SCENE_CLASSES
-from scribblegen.classes import Classes
 from scribblegen.configs import to_arguments, to_dict
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.run_config import OutputConfig
@@ -68,9 +73,6 @@ def test_the_share_is_over_labelled_pixels():
 
 
 def test_a_judge_sees_what_the_stock_pipeline_sees(segmentor):
-    from PIL import Image
-    from transformers import pipeline
-
     image = np.random.default_rng(0).integers(0, 256, (40, 56, 3)).astype(np.uint8)
     maps = pipeline("image-segmentation", model=segmentor)(Image.fromarray(image))
     label = np.full((40, 56), 255, np.uint8)
@@ -165,7 +167,7 @@ def test_pickled_weights_and_missing_models_are_refused_by_the_option_s_name(seg
 def test_twins_are_chosen_by_what_was_recorded(repository, segmentor, tmp_path):
     rows = open_rows(str(repository), [f"{repository}:{name}" for name in SUBSETS])
     recorded = recorded_scores(rows, "agreement")
-    assert len(recorded) == 2 * 4 and Classes(rows.classes.names).names == SCENE_CLASSES.names
+    assert len(recorded) == 2 * 4
     middle = float(np.median(list(recorded.values())))
     kept = sum(value >= middle for value in recorded.values())
     assert 0 < kept < 8

@@ -5,11 +5,11 @@ import itertools
 
 import numpy as np
 import torch
-from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
+from transformers import AutoImageProcessor
 
 from scribblegen.classes import IGNORE_INDEX, Classes
 from scribblegen.loading_errors import loading
-from scribblegen.trainers import segmentation_models  # noqa: F401 registers scribblegen's own
+from scribblegen.trainers.segmentation_models import load_segmentor
 from scribblegen.weights_digest import add_weights
 
 
@@ -27,10 +27,10 @@ class Judge:
     """
 
     def __init__(self, name: str, classes: Classes, device: torch.device) -> None:
-        with loading("agreement_model", name):
-            model = AutoModelForSemanticSegmentation.from_pretrained(name, use_safetensors=True)
+        self.model = load_segmentor("agreement_model", name).to(device).eval()
+        with loading("agreement_model", name, "has no image processor"):
             self.processor = AutoImageProcessor.from_pretrained(name)
-        self.model, config = model.to(device).eval(), model.config
+        config = self.model.config
         names = [config.id2label[i] for i in range(config.num_labels)]
         pairs = enumerate(itertools.zip_longest(classes.names, names))
         differing = [f"{i}: {a!r} and {b!r}" for i, (a, b) in pairs if _letters(a) != _letters(b)]

@@ -65,11 +65,27 @@ def open_model(
                 f"`architecture` must be {config.model_type}, that of {model_name_or_path}. "
                 f"Got {architecture!r}."
             )
-        with loading("model_name_or_path", model_name_or_path):
-            model: PreTrainedModel = AutoModelForSemanticSegmentation.from_pretrained(
-                model_name_or_path, ignore_mismatched_sizes=True, use_safetensors=True, **labels
-            )
-        return model
+        return load_segmentor(
+            "model_name_or_path", model_name_or_path, ignore_mismatched_sizes=True, **labels
+        )
+
+
+def load_segmentor(option: str, name: str, **settings: Any) -> PreTrainedModel:
+    """A saved segmentor, of transformers or ours, from a folder or the Hub.
+
+    Args:
+        option: that names it, for errors.
+        name: folder or Hub id.
+        settings: of its config, and of how it is loaded.
+
+    Raises:
+        OSError: it cannot be loaded, or its weights are pickled.
+    """
+    with loading(option, name):
+        model: PreTrainedModel = AutoModelForSemanticSegmentation.from_pretrained(
+            name, use_safetensors=True, **settings
+        )
+    return model
 
 
 def _untrained(architecture: str, labels: dict[str, Any], output_stride: int) -> PreTrainedModel:
@@ -95,7 +111,8 @@ def _over_backbone(
 ) -> PreTrainedModel:
     config = DeepLabV3PlusConfig(backbone, output_stride=output_stride, **labels)
     model = DeepLabV3PlusForSemanticSegmentation(config)
-    model.backbone = ResNetModel.from_pretrained(path, use_safetensors=True)
+    with loading("model_name_or_path", path):
+        model.backbone = ResNetModel.from_pretrained(path, use_safetensors=True)
     dilate(model.backbone, output_stride, config.multi_grid)
     return model
 

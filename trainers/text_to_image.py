@@ -21,6 +21,7 @@ from transformers import CLIPTextModel
 
 from scribblegen.cards.render_small_model import TEXT_TO_IMAGE
 from scribblegen.diffusion import frozen
+from scribblegen.loading_errors import loading
 from scribblegen.prediction import read_prediction
 from scribblegen.seeds import numpy_generator
 from scribblegen.sources import Source
@@ -70,7 +71,9 @@ class TextToImageTrainer:
         self.config, self.source = config, source
         self.accelerator = open_accelerator(config, run_config)
         self.output_dir = Path(str(run_config.output_dir))
-        vae = AutoencoderKL.from_pretrained(config.vae_model_name_or_path, use_safetensors=True)
+        name = config.vae_model_name_or_path
+        with loading("vae_model_name_or_path", name):
+            vae = AutoencoderKL.from_pretrained(name, use_safetensors=True)
         self.vae = frozen(vae, self.accelerator.device, torch.float32)
         self.cache = LatentCache(
             source, self._encode, config, show=self.accelerator.is_main_process
