@@ -8,9 +8,8 @@ import numpy as np
 from scribblegen.builders.config import SourceConfig
 from scribblegen.classes import Classes
 from scribblegen.images import BadImageError
-from scribblegen.scribbles import simulate_scribbles
-from scribblegen.seeds import derive_seed
-from scribblegen.strokes import (
+from scribblegen.scribbles.simulate import simulate_scribbles
+from scribblegen.scribbles.strokes import (
     Stroke,
     drop_scribble,
     drop_strokes,
@@ -18,6 +17,7 @@ from scribblegen.strokes import (
     shrink_scribble,
     shrink_strokes,
 )
+from scribblegen.seeds import derive_seed
 
 _REMEMBERED = 50_000  # simulated scribbles, about a kilobyte each
 

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.sources import open_source
 from scribblegen.records import Rejection, real_features
-from scribblegen.rows import real_row
-from scribblegen.shards import SPLITS, finished_shards
+from scribblegen.runs.rows import real_row
+from scribblegen.runs.shards import SPLITS, finished_shards
 from scribblegen.sources import Source
 
 logger = logging.getLogger(__name__)

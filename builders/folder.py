@@ -25,7 +25,7 @@ from scribblegen.builders.files import (
     list_photographs,
     read_ids,
 )
-from scribblegen.conditioning import fit_scribble
+from scribblegen.families.stable_diffusion.conditioning import fit_scribble
 from scribblegen.images import decode_image, decode_label, resize_image, resize_label
 from scribblegen.records import Sample
 from scribblegen.sources import Source

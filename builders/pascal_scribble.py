@@ -24,9 +24,9 @@ from scribblegen.builders.files import check_data_dir, content_key, find_folder,
 from scribblegen.builders.pascal_lists import listed_ids
 from scribblegen.images import BadImageError, decode_image, decode_label
 from scribblegen.records import Sample
-from scribblegen.scribble_files import read_polyline_text, read_scribblesup_xml
+from scribblegen.scribbles.files import read_polyline_text, read_scribblesup_xml
+from scribblegen.scribbles.strokes import Stroke
 from scribblegen.sources import Source
-from scribblegen.strokes import Stroke
 
 ROOT_FOLDERS = ("", "VOCdevkit/VOC2012", "VOC2012")
 IMAGE_FOLDERS = ("JPEGImages", "images")

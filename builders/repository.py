@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from scribblegen.atomic_files import write_atomically
+from scribblegen.cards.dataset import DEFAULT_SUBSET, render_dataset_card
 from scribblegen.cards.gallery import GalleryRow, draw_scribble, render_gallery
-from scribblegen.cards.render import DEFAULT_SUBSET, render_dataset_card
 from scribblegen.classes import Classes
 from scribblegen.images import decode_image, decode_label
-from scribblegen.run_folder import CONFIG_FILE
-from scribblegen.shards import finished_shards, read_manifest
+from scribblegen.runs.atomic_files import write_atomically
+from scribblegen.runs.folder import CONFIG_FILE
+from scribblegen.runs.shards import finished_shards, read_manifest
 
 GALLERY, LABEL_FILE = "assets/grid.png", "id2label.json"
 _MOST_COLUMNS = 14  # twins beyond this are thinned out: a card is read on a screen

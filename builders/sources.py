@@ -7,7 +7,7 @@ from scribblegen.sources import Source, select_fraction
 
 # Imported when asked for: a source pulls in only the libraries that it reads with.
 SOURCES = {
-    "scenes": "scribblegen.builders.scenes:open_scenes",
+    "scenes": "scribblegen.builders.scenes.source:open_scenes",
     "folder": "scribblegen.builders.folder:FolderSource",
     "pascal_scribble": "scribblegen.builders.pascal_scribble:PascalScribbleSource",
     "hub": "scribblegen.builders.hub:HubSource",

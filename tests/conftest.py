@@ -12,7 +12,7 @@ import torch
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.sources import open_source
-from scribblegen.diffusion import Diffusion
+from scribblegen.families.stable_diffusion.networks import Diffusion
 from scribblegen.records import Sample
 from scribblegen.tiny.random_weights import random_diffusion
 

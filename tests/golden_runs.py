@@ -18,10 +18,10 @@ from PIL import Image
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.classes import Classes
+from scribblegen.commands.synthesis import build
 from scribblegen.images import encode_label
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.run_config import OutputConfig
-from scribblegen.synthesize import build
+from scribblegen.runs.config import OutputConfig
 
 GOLDEN = Path(__file__).parent / "golden"
 MADE_ON = GOLDEN / "made_on.json"

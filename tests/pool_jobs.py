@@ -3,15 +3,17 @@
 import torch
 from diffusers import DDIMScheduler, StableDiffusionControlNetImg2ImgPipeline
 
-from scribblegen.encode_ratio import timestep_grid
-from scribblegen.jobs import Conditions, Job
+from scribblegen.engine.encode_ratio import timesteps_of
+from scribblegen.engine.jobs import Conditions, Job
 
 PROMPT = "a photo of cat, dog"
 CHANNELS = 9
 SCALES = (1.0, 2.0, 4.0, 7.5)
 UNIT_IMAGE = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 IMAGE = 2 * UNIT_IMAGE - 1
-HINT = (torch.rand(1, CHANNELS, 64, 64, generator=torch.Generator().manual_seed(2)) > 0.8).float()
+CONDITIONING = (
+    torch.rand(1, CHANNELS, 64, 64, generator=torch.Generator().manual_seed(2)) > 0.8
+).float()
 
 
 def stock(parts, kind=StableDiffusionControlNetImg2ImgPipeline):
@@ -26,17 +28,28 @@ def stock(parts, kind=StableDiffusionControlNetImg2ImgPipeline):
     return pipeline
 
 
-def job(networks, image, hint, grids, *, seed=5, hint_rows=1, key=0, group=0, prompt=PROMPT):
+def job(
+    networks,
+    image,
+    conditioning,
+    grids,
+    *,
+    seed=5,
+    conditioning_rows=1,
+    key=0,
+    group=0,
+    prompt=PROMPT,
+):
     """A job as the stock pipeline would see it: the same draws from one generator.
 
-    `hint_rows` is the batch in which the hint is embedded: the stock pipeline embeds it once for
-    each branch, and convolutions round differently for another batch size.
+    `conditioning_rows` is the batch in which the conditioning is embedded: the stock pipeline
+    embeds it once for each branch, and convolutions round differently for another batch size.
     """
     generator = torch.Generator().manual_seed(seed)
     mean, std = networks.encode(image)
     drawn = torch.randn(2, *mean.shape, generator=generator).to(networks.device)
     latents, noise = networks.sample_latents(mean, std, drawn[0]), drawn[1]
-    embedded = networks.embed_hint(hint.repeat(hint_rows, 1, 1, 1))[0]
+    embedded = networks.embed_conditioning(conditioning.repeat(conditioning_rows, 1, 1, 1))[0]
     prompts = (networks.embed_prompt(prompt), networks.embed_prompt(""))
     conditions = Conditions(prompts, (embedded, embedded))
     return Job(key, group, latents[0], noise[0], conditions, tuple(grids))
@@ -48,7 +61,7 @@ def as_unit(image):
 
 def full_grid_jobs(networks, count, *, ratios=10, scales=SCALES, steps=10):
     generator = torch.Generator().manual_seed(7)
-    grids = [(timestep_grid(i / ratios, steps), scales) for i in range(1, ratios + 1)]
+    grids = [(timesteps_of(i / ratios, steps), scales) for i in range(1, ratios + 1)]
     jobs = []
     for key in range(count):
         image = torch.rand(1, 3, 64, 64, generator=generator) * 2 - 1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scribblegen.trainers.augmentation import Augmentation
+from scribblegen.trainers.segmentation.augmentation import Augmentation
 
 
 def coded(height=60, width=90):

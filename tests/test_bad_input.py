@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 
 from scribblegen.builders.config import SourceConfig
+from scribblegen.commands.synthesis import build, open_run, synthesize
+from scribblegen.families.open import load_diffusion
 from scribblegen.images import decode_image, decode_label
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.pretrained import load_diffusion
-from scribblegen.run_config import OutputConfig
-from scribblegen.run_folder import RunError, lock_folder
-from scribblegen.shards import read_manifest
-from scribblegen.synthesize import build, open_run, synthesize
+from scribblegen.runs.config import OutputConfig
+from scribblegen.runs.folder import RunError, lock_folder
+from scribblegen.runs.shards import read_manifest
 from scribblegen.tiny.random_weights import random_diffusion, random_parts
 
 METHOD = ScribbleGenConfig(

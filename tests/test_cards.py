@@ -4,9 +4,9 @@ import pytest
 import yaml
 from huggingface_hub import DatasetCard, ModelCard
 
+from scribblegen.cards.dataset import render_dataset_card
 from scribblegen.cards.merge import marked, merge_cards
-from scribblegen.cards.render import render_dataset_card
-from scribblegen.cards.render_segmentation import render_segmentation_card
+from scribblegen.cards.segmentation import render_segmentation_card
 
 HOSTILE = [
     'say "cheese": now',

@@ -11,17 +11,17 @@ from huggingface_hub import ModelCard
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.cli import main
+from scribblegen.commands.study.plan import read_study
 from scribblegen.configs import parse_configs
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.recipes import recipe_names
-from scribblegen.run_config import OutputConfig, RunConfig
-from scribblegen.study_config import read_study
+from scribblegen.runs.config import OutputConfig, RunConfig
 from scribblegen.tiny.random_weights import random_parts
-from scribblegen.trainers.autoencoder_config import AutoencoderConfig
-from scribblegen.trainers.controlnet_config import ControlNetConfig, ControlNetRunConfig
-from scribblegen.trainers.segmentation_config import SegmentationConfig
-from scribblegen.trainers.text_to_image_config import TextToImageConfig
-from scribblegen.trainers.training_config import TrainingRunConfig
+from scribblegen.trainers.base.config import TrainingRunConfig
+from scribblegen.trainers.controlnet.config import ControlNetConfig, ControlNetRunConfig
+from scribblegen.trainers.segmentation.config import SegmentationConfig
+from scribblegen.trainers.small_pipeline.autoencoder_config import AutoencoderConfig
+from scribblegen.trainers.small_pipeline.text_to_image_config import TextToImageConfig
 
 ROOT = Path(__file__).parents[1]
 TRAINING = {
@@ -154,9 +154,9 @@ def test_one_command_trains_a_controlnet_for_every_list_of_ids(tmp_path):
     ("arguments", "message"),
     [
         ([], "`pretrained_model_name_or_path` must be given"),
-        (["--hint_dropout", "1.5"], "must be 0 or more and sum to 1"),
+        (["--conditioning_dropout", "1.5"], "must be 0 or more and sum to 1"),
         (["--resume_from_checkpoint", "checkpoint-7"], "must be latest or a complete checkpoint"),
-        (["--null_hint", "odd"], "`null_hint` must be one of"),
+        (["--null_conditioning", "odd"], "`null_conditioning` must be one of"),
     ],
 )
 def test_bad_training_options_are_refused(tmp_path, arguments, message):
@@ -197,7 +197,7 @@ def test_an_unknown_command_names_the_known_ones():
 def test_a_refusal_in_several_processes_is_one_message(tmp_path):
     """A fault of the config is found before any process is launched."""
     done = subprocess.run(
-        [sys.executable, "-m", "scribblegen.cli", "build", "--source", "folder", "--data_dir",
+        [sys.executable, "-m", "scribblegen", "build", "--source", "folder", "--data_dir",
          tmp_path, "--num_processes", "2", "--output_dir", tmp_path / "run"],
         capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip

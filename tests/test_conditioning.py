@@ -7,8 +7,8 @@ import pytest
 from skimage.measure import label
 
 from scribblegen.classes import IGNORE_INDEX, Classes, load_classes
-from scribblegen.conditioning import (
-    HINT_ENCODINGS,
+from scribblegen.families.stable_diffusion.conditioning import (
+    CONDITIONING_ENCODINGS,
     NULL_CONDITIONS,
     conditioning_image,
     drops,
@@ -58,10 +58,10 @@ def test_the_palette_picture_has_the_class_colours() -> None:
     assert np.rint(image[:, 0].T * 255).astype(int).tolist() == expected
 
 
-@pytest.mark.parametrize("hint_encoding", HINT_ENCODINGS)
-def test_no_two_values_of_a_scribble_look_the_same(hint_encoding: str) -> None:
+@pytest.mark.parametrize("conditioning_encoding", CONDITIONING_ENCODINGS)
+def test_no_two_values_of_a_scribble_look_the_same(conditioning_encoding: str) -> None:
     values = np.array([[*range(len(VOC)), IGNORE_INDEX]], np.uint8)
-    image = conditioning_image(values, VOC, hint_encoding)
+    image = conditioning_image(values, VOC, conditioning_encoding)
     assert len(np.unique(image[:, 0].T, axis=0)) == len(VOC) + 1
 
 
@@ -80,30 +80,30 @@ def test_a_palette_that_hides_a_class_is_refused_for_the_palette_picture_alone(
     palette: tuple[tuple[int, int, int], ...],
 ) -> None:
     classes = Classes(("a", "b"), palette)
-    with pytest.raises(ValueError, match="`hint_encoding` must be one_hot"):
+    with pytest.raises(ValueError, match="`conditioning_encoding` must be one_hot"):
         num_conditioning_channels(classes, "rgb_palette")
     assert num_conditioning_channels(classes, "one_hot") == 3
 
 
-@pytest.mark.parametrize("hint_encoding", HINT_ENCODINGS)
-def test_the_null_condition_is_what_no_scribble_encodes_to(hint_encoding: str) -> None:
-    channels = num_conditioning_channels(VOC, hint_encoding)
+@pytest.mark.parametrize("conditioning_encoding", CONDITIONING_ENCODINGS)
+def test_the_null_condition_is_what_no_scribble_encodes_to(conditioning_encoding: str) -> None:
+    channels = num_conditioning_channels(VOC, conditioning_encoding)
     null = null_conditioning_image(channels, 24, 40)
     assert null.dtype == np.float32 and not null.any()
     empty = np.full((24, 40), IGNORE_INDEX, np.uint8)
     background = empty.copy()
     background[3:6, 4:30] = 0
     for scribble in (scribble_of(VOC), empty, background):
-        assert not np.array_equal(conditioning_image(scribble, VOC, hint_encoding), null)
+        assert not np.array_equal(conditioning_image(scribble, VOC, conditioning_encoding), null)
     everywhere = np.zeros((24, 40), np.uint8)
     assert conditioning_image(everywhere, VOC, "one_hot").any()
 
 
-@pytest.mark.parametrize("hint_encoding", HINT_ENCODINGS)
-def test_the_announced_channels_are_the_image_s(hint_encoding: str) -> None:
+@pytest.mark.parametrize("conditioning_encoding", CONDITIONING_ENCODINGS)
+def test_the_announced_channels_are_the_image_s(conditioning_encoding: str) -> None:
     for classes in (VOC, Classes(("a",)), load_classes("ade20k")):
-        image = conditioning_image(scribble_of(classes), classes, hint_encoding)
-        assert len(image) == num_conditioning_channels(classes, hint_encoding)
+        image = conditioning_image(scribble_of(classes), classes, conditioning_encoding)
+        assert len(image) == num_conditioning_channels(classes, conditioning_encoding)
     assert num_conditioning_channels(VOC, "one_hot") == 22
     assert num_conditioning_channels(VOC, "rgb_palette") == 3
 
@@ -119,18 +119,18 @@ def test_the_three_null_conditions_drop_different_things() -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(ValueError, match="`hint_encoding` must be one of .*Got 'lines'"):
+    with pytest.raises(ValueError, match="`conditioning_encoding` must be one of .*Got 'lines'"):
         conditioning_image(scribble_of(VOC), VOC, "lines")
-    with pytest.raises(ValueError, match="`hint_encoding` must be one of .*Got 'lines'"):
+    with pytest.raises(ValueError, match="`conditioning_encoding` must be one of .*Got 'lines'"):
         num_conditioning_channels(VOC, "lines")
     with pytest.raises(ValueError, match="`null_condition` must be one of .*Got 'noise'"):
         drops("noise")
 
 
-@pytest.mark.parametrize("hint_encoding", HINT_ENCODINGS)
-def test_the_scribble_is_left_as_it_was(hint_encoding: str) -> None:
+@pytest.mark.parametrize("conditioning_encoding", CONDITIONING_ENCODINGS)
+def test_the_scribble_is_left_as_it_was(conditioning_encoding: str) -> None:
     scribble = scribble_of(VOC)
-    conditioning_image(scribble, VOC, hint_encoding)[:] = 7
+    conditioning_image(scribble, VOC, conditioning_encoding)[:] = 7
     assert np.array_equal(scribble, scribble_of(VOC))
 
 

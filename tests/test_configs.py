@@ -18,7 +18,7 @@ from scribblegen.configs import (
     to_yaml,
 )
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.run_config import OutputConfig, RunConfig
+from scribblegen.runs.config import OutputConfig, RunConfig
 
 TYPES = (SourceConfig, ScribbleGenConfig, OutputConfig, RunConfig)
 
@@ -92,7 +92,7 @@ def other_value(name: str, default: Any, kind: Any) -> Any:
         "scribbles": "simulate",
         "encode_ratio_mode": "fixed",
         "null_condition": "hint",
-        "hint_encoding": "rgb_palette",
+        "conditioning_encoding": "rgb_palette",
         "prompt_mode": "caption",
         "geometry": "bucket",
         "output_size": "model",
@@ -254,7 +254,7 @@ def test_lists_are_not_shared_between_instances() -> None:
         (SourceConfig, {"scribble_error_rate": -0.01}, "scribble_error_rate"),
         (SourceConfig, {"scribble_error_rate": 1.0}, "scribble_error_rate"),
         (ScribbleGenConfig, {"encode_ratio_mode": "strength"}, "encode_ratio_mode"),
-        (ScribbleGenConfig, {"hint_encoding": "lines"}, "hint_encoding"),
+        (ScribbleGenConfig, {"conditioning_encoding": "lines"}, "conditioning_encoding"),
         (ScribbleGenConfig, {"prompt_mode": "poem"}, "prompt_mode"),
         (ScribbleGenConfig, {"geometry": "round"}, "geometry"),
         (ScribbleGenConfig, {"output_size": "large"}, "output_size"),

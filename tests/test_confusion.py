@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scribblegen.trainers.confusion import confusion_matrix, scores
+from scribblegen.trainers.segmentation.confusion import confusion_matrix, scores
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64])

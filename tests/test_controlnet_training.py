@@ -15,24 +15,28 @@ from PIL import Image
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.sources import open_source
-from scribblegen.controlnet_record import read_record
-from scribblegen.diffusion import Diffusion
-from scribblegen.hub_upload import Uploaded
+from scribblegen.families.stable_diffusion.controlnet_record import read_record
+from scribblegen.families.stable_diffusion.networks import Diffusion
+from scribblegen.hub.models import model_files
+from scribblegen.hub.upload import Uploaded
 from scribblegen.methods.scribblegen import ScribbleGen
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.model_publishing import model_files
 from scribblegen.tiny.random_weights import random_parts
-from scribblegen.trainers.controlnet import ControlNetTrainer
-from scribblegen.trainers.controlnet_config import ControlNetConfig, ControlNetRunConfig
-from scribblegen.trainers.controlnet_data import Examples
-from scribblegen.trainers.controlnet_step import FrozenBase
+from scribblegen.trainers.base.plan import Plan
+from scribblegen.trainers.controlnet.config import ControlNetConfig, ControlNetRunConfig
+from scribblegen.trainers.controlnet.examples import Examples
+from scribblegen.trainers.controlnet.step import FrozenBase
+from scribblegen.trainers.controlnet.trainer import ControlNetTrainer
 from scribblegen.trainers.noise import draw_noise
-from scribblegen.trainers.plan import Plan
 
 ROOT = Path(__file__).parents[1]
 SOURCE = SourceConfig(ids="0:10", scene_size=64)
 CONFIG = ControlNetConfig(
-    train_batch_size=4, max_train_steps=5, learning_rate=1e-3, hint_dropout=0.3, text_dropout=0.1
+    train_batch_size=4,
+    max_train_steps=5,
+    learning_rate=1e-3,
+    conditioning_dropout=0.3,
+    text_dropout=0.1,
 )
 
 
@@ -82,7 +86,7 @@ def test_the_same_run_gives_the_same_weights(tmp_path, uninterrupted):
     assert largest_difference(train(tmp_path), uninterrupted) == 0
 
 
-@pytest.mark.parametrize("changes", [{}, {"use_ema": True, "null_hint": "learned"}])
+@pytest.mark.parametrize("changes", [{}, {"use_ema": True, "null_conditioning": "learned"}])
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, changes):
     whole = train(tmp_path / "whole", **changes)
     part = tmp_path / "part"
@@ -91,7 +95,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, changes):
     assert largest_difference(resumed, whole) == 0
     config = json.loads((part / "config.json").read_text())["_scribblegen"]
     assert config == json.loads((tmp_path / "whole" / "config.json").read_text())["_scribblegen"]
-    assert (config["null_hint"] is None) == ("null_hint" not in changes)
+    assert (config["null_conditioning"] is None) == ("null_conditioning" not in changes)
 
 
 def test_accumulation_equals_the_large_batch(tmp_path, uninterrupted):
@@ -181,13 +185,13 @@ def test_training_lowers_the_loss(tmp_path, caplog):
 def test_the_result_generates_and_knows_how_it_was_trained(tmp_path, prediction_type):
     parts = base_parts(prediction_type)
     source = open_source(SOURCE)
-    train(tmp_path, parts=parts, null_hint="learned", both_dropout=0.2, max_train_steps=4)
+    train(tmp_path, parts=parts, null_conditioning="learned", both_dropout=0.2, max_train_steps=4)
     controlnet = ControlNetModel.from_pretrained(tmp_path)
     record = read_record(controlnet)
     assert record.null_conditions == ("hint", "both", "text")
     assert record.class_names == source.classes.names
-    assert record.hint_encoding == "one_hot" and len(record.null_hint) == 13
-    assert any(record.null_hint), "the null hint was trained"
+    assert record.conditioning_encoding == "one_hot" and len(record.null_conditioning) == 13
+    assert any(record.null_conditioning), "the null conditioning was trained"
     diffusion = Diffusion(**{**parts, "controlnet": controlnet})
     method = ScribbleGen(
         ScribbleGenConfig(guidance_scales=[2], encode_ratios=[0.5], num_inference_steps=2, rows=2),
@@ -195,8 +199,8 @@ def test_the_result_generates_and_knows_how_it_was_trained(tmp_path, prediction_
         source.classes,
     )
     assert method.null_condition == "hint"
-    assert torch.equal(method._null_hint((64, 64)), diffusion.embed_hint(
-        torch.tensor(record.null_hint)[None, :, None, None].expand(1, 13, 64, 64))[0])  # fmt: skip
+    null = torch.tensor(record.null_conditioning)[None, :, None, None].expand(1, 13, 64, 64)
+    assert torch.equal(method._null_conditioning((64, 64)), diffusion.embed_conditioning(null)[0])
     (twin,) = method.generate([(0, 0, source.read(0))])
     assert torch.isfinite(twin.image).all()
 
@@ -248,7 +252,7 @@ def test_a_loss_that_is_not_a_number_keeps_the_last_good_checkpoint(tmp_path, sp
 
 @pytest.mark.parametrize(
     ("changes", "named"),
-    [({"hint_dropout": 0.2}, "hint_dropout: 0.3 there, 0.2 here"),
+    [({"conditioning_dropout": 0.2}, "conditioning_dropout: 0.3 there, 0.2 here"),
      ({"train_batch_size": 2}, "samples in a step: 4 there, 2 here")],
 )  # fmt: skip
 def test_a_checkpoint_of_another_config_is_refused(tmp_path, changes, named):
@@ -295,9 +299,9 @@ def test_a_plan_covers_every_source_once_an_epoch_in_another_order():
 def test_dropout_happens_as_often_as_asked():
     draws = [d for step in Plan(1000, 4, seed=0).steps(0, 250) for d in step]
     noise = draw_noise(draws, (1, 2, 2), seed=0, num_timesteps=1000, dropouts=(0.2, 0.1, 0.3))
-    hint, text = noise.drop_hint, noise.drop_text
+    conditioning, text = noise.drop_conditioning, noise.drop_text
     for share, expected in (
-        ((hint & ~text), 0.2), ((text & ~hint), 0.1), ((text & hint), 0.3),
+        ((conditioning & ~text), 0.2), ((text & ~conditioning), 0.1), ((text & conditioning), 0.3),
     ):  # fmt: skip
         assert float(share.float().mean()) == pytest.approx(expected, abs=0.05)
     assert 450 < float(noise.timesteps.float().mean()) < 550
@@ -319,7 +323,7 @@ def test_the_model_without_its_checkpoints_goes_to_the_hub(tmp_path, monkeypatch
         sent.update(repo_id=repo_id, files=[f.path for f in model_files(folder)], **options)
         return Uploaded("c0ffee", "c0ffee", "https://huggingface.co/me/net", [])
 
-    monkeypatch.setattr("scribblegen.trainers.training.publish_model", publish)
+    monkeypatch.setattr("scribblegen.trainers.base.training.publish_model", publish)
     train(tmp_path, run={"push_to_hub": True, "hub_model_id": "me/net", "checkpointing_steps": 2})
     assert sent["repo_id"] == "me/net" and sent["private"] is None
     assert sent["files"] == ["README.md", "config.json", "diffusion_pytorch_model.safetensors",

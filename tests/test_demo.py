@@ -5,7 +5,7 @@ from dataclasses import replace
 from datasets import load_dataset
 from PIL import Image
 
-from scribblegen.demo import demo_options, run_demo
+from scribblegen.commands.demo import demo_options, run_demo
 
 
 def test_the_demo_builds_trains_and_says_so(tmp_path, capsys):

@@ -7,17 +7,17 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny
 
-from scribblegen.compiled import compiled
-from scribblegen.denoiser import Denoiser
-from scribblegen.diffusion import Diffusion
-from scribblegen.encode_ratio import SAMPLERS, timestep_grid
-from scribblegen.engine import DenoiserPool, Denoising
-from scribblegen.jobs import Conditions, Job
-from scribblegen.shared_prefix import prefix_modules, share_prefix
+from scribblegen.engine.encode_ratio import SAMPLERS, timesteps_of
+from scribblegen.engine.jobs import Conditions, Job
+from scribblegen.engine.pool import DenoiserPool, Denoising
+from scribblegen.families.compiled import compiled
+from scribblegen.families.stable_diffusion.denoiser import Denoiser
+from scribblegen.families.stable_diffusion.networks import Diffusion
+from scribblegen.families.stable_diffusion.shared_prefix import prefix_modules, share_prefix
 from scribblegen.tiny.random_weights import random_parts
 from tests.pool_jobs import (
     CHANNELS,
-    HINT,
+    CONDITIONING,
     IMAGE,
     PROMPT,
     SCALES,
@@ -40,15 +40,17 @@ def networks(parts):
     return Diffusion(**parts)
 
 
-def pair_arguments(networks, rows, *, same_hints=True):
+def pair_arguments(networks, rows, *, same_conditioning=True):
     generator = torch.Generator().manual_seed(rows)
     half = rows // 2
-    hints = networks.embed_hint(torch.rand(rows, CHANNELS, 64, 64, generator=generator))
+    conditionings = networks.embed_conditioning(
+        torch.rand(rows, CHANNELS, 64, 64, generator=generator)
+    )
     return (
         torch.randn(half, 4, 16, 16, generator=generator).repeat(2, 1, 1, 1),
         torch.randint(0, 1000, (half,), generator=generator).repeat(2),
         torch.randn(rows, *networks.embed_prompt("").shape, generator=generator),
-        hints[:half].repeat(2, 1, 1, 1) if same_hints else hints,
+        conditionings[:half].repeat(2, 1, 1, 1) if same_conditioning else conditionings,
     )
 
 
@@ -56,11 +58,11 @@ def pair_arguments(networks, rows, *, same_hints=True):
 def test_a_shared_prefix_changes_no_bit(networks, rows):
     arguments = pair_arguments(networks, rows)
     alone = networks.denoiser(*arguments)
-    assert torch.equal(networks.denoiser(*arguments, paired=True, same_hints=True), alone)
+    assert torch.equal(networks.denoiser(*arguments, paired=True, same_conditioning=True), alone)
     assert torch.equal(networks.denoiser(*arguments, paired=True), alone)
-    other_hints = pair_arguments(networks, rows, same_hints=False)
-    alone = networks.denoiser(*other_hints)
-    assert torch.equal(networks.denoiser(*other_hints, paired=True), alone)
+    other_conditioning = pair_arguments(networks, rows, same_conditioning=False)
+    alone = networks.denoiser(*other_conditioning)
+    assert torch.equal(networks.denoiser(*other_conditioning, paired=True), alone)
 
 
 def test_a_shared_prefix_is_evaluated_once_per_pair(networks):
@@ -76,7 +78,7 @@ def test_a_shared_prefix_is_evaluated_once_per_pair(networks):
         if not name.endswith("attn1")  # called without positional arguments
     ]
     handles = [module.register_forward_hook(count) for module in watched]
-    networks.denoiser(*pair_arguments(networks, 8), paired=True, same_hints=True)
+    networks.denoiser(*pair_arguments(networks, 8), paired=True, same_conditioning=True)
     assert rows == [4] * len(watched)
     rows.clear()
     networks.denoiser(*pair_arguments(networks, 8))
@@ -127,7 +129,7 @@ def test_control_in_a_part_of_the_steps_is_the_stock_pipeline_s(parts, networks,
     expected = stock(parts)(
         prompt=PROMPT,
         image=UNIT_IMAGE,
-        control_image=HINT,
+        control_image=CONDITIONING,
         strength=0.8,
         num_inference_steps=10,
         guidance_scale=3.0,
@@ -137,12 +139,12 @@ def test_control_in_a_part_of_the_steps_is_the_stock_pipeline_s(parts, networks,
         generator=torch.Generator().manual_seed(5),
         output_type="pt",
     ).images[0]
-    cells = [(timestep_grid(0.8, 10), (3.0,))]
+    cells = [(timesteps_of(0.8, 10), (3.0,))]
     for rows in (2, 8):
         pool = DenoiserPool(
             networks, rows=rows, denoising=Denoising(control_start=start, control_end=end)
         )
-        (twin,) = pool.run([job(networks, IMAGE, HINT, cells, hint_rows=2)])
+        (twin,) = pool.run([job(networks, IMAGE, CONDITIONING, cells, conditioning_rows=2)])
         assert (as_unit(twin.image) - expected).abs().max() < 2e-5
 
 
@@ -154,7 +156,7 @@ def test_few_step_samplers_equal_the_stock_pipeline(parts, networks, sampler, ra
     expected = pipeline(
         prompt=PROMPT,
         image=UNIT_IMAGE,
-        control_image=HINT,
+        control_image=CONDITIONING,
         strength=ratio,
         num_inference_steps=8,
         guidance_scale=2.0,
@@ -162,8 +164,8 @@ def test_few_step_samplers_equal_the_stock_pipeline(parts, networks, sampler, ra
         generator=torch.Generator().manual_seed(5),
         output_type="pt",
     ).images[0]
-    grid = timestep_grid(ratio, 8, sampler=sampler, pure_noise_at_one=False)
-    base = job(networks, IMAGE, HINT, [(grid, (2.0,))], hint_rows=2)
+    grid = timesteps_of(ratio, 8, sampler=sampler, pure_noise_at_one=False)
+    base = job(networks, IMAGE, CONDITIONING, [(grid, (2.0,))], conditioning_rows=2)
     generator = torch.Generator().manual_seed(5)
     draws = torch.randn(2 + grid.num_steps, 1, 4, 16, 16, generator=generator)
     noises = tuple(draw[0] for draw in draws[2:])
@@ -185,7 +187,7 @@ def test_few_step_samplers_equal_the_stock_pipeline(parts, networks, sampler, ra
 def test_an_approximated_sample_does_not_depend_on_its_batch_mates_either(networks, denoising):
     jobs = []
     for base in full_grid_jobs(networks, 4, ratios=3, scales=(1.0, 3.0)):
-        grids = [timestep_grid(r, 9, sampler=denoising.sampler) for r in (0.4, 1.0)]
+        grids = [timesteps_of(r, 9, sampler=denoising.sampler) for r in (0.4, 1.0)]
         generator = torch.Generator().manual_seed(base.key)
         noises = tuple(torch.randn(9, 4, 16, 16, generator=generator))
         cells = tuple((grid, (1.0, 3.0)) for grid in grids)
@@ -215,13 +217,13 @@ def test_a_shallow_step_over_its_own_features_is_the_whole_step(networks):
 
 
 def test_a_deep_cache_spares_rows_and_stays_near(networks):
-    cells = [(timestep_grid(1.0, 12), (2.0,))]
+    cells = [(timesteps_of(1.0, 12), (2.0,))]
     images, calls = [], []
     handle = networks.unet.mid_block.register_forward_hook(lambda *_: calls.append(1))
     for interval in (1, 3):
         calls.clear()
         pool = DenoiserPool(networks, rows=2, denoising=Denoising(deep_cache_interval=interval))
-        (twin,) = pool.run([job(networks, IMAGE, HINT, cells)])
+        (twin,) = pool.run([job(networks, IMAGE, CONDITIONING, cells)])
         assert len(calls) == 12 // interval
         images.append(twin.image)
     handle.remove()
@@ -300,9 +302,9 @@ def test_what_cannot_be_compiled_runs_as_it_is_with_one_warning(caplog):
 
 
 def test_conditions_of_another_source_are_never_taken(networks):
-    """Rows of a pair keep their own hints and prompts."""
+    """Rows of a pair keep their own conditionings and prompts."""
     base, other = full_grid_jobs(networks, 2, ratios=1, scales=(3.0,))
-    mixed = Conditions(base.conditions.prompts, other.conditions.hints)
+    mixed = Conditions(base.conditions.prompts, other.conditions.conditionings)
     jobs = [base, Job(1, 0, base.latents, base.noise, mixed, base.cells)]
     together = {t.key: t.image for t in DenoiserPool(networks, rows=8).run(jobs)}
     for one in jobs:

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from diffusers import DDIMScheduler
 
-from scribblegen.encode_ratio import (
+from scribblegen.engine.encode_ratio import (
     FINAL,
     NoiseSchedule,
-    TimestepGrid,
-    full_grid,
+    Timesteps,
+    all_timesteps,
     num_steps_run,
-    timestep_grid,
+    timesteps_of,
 )
 
 # encode_ratio, t_start, sqrt(abar) kept, sigma, first DDIM t, stride: the reference at 50 steps.
@@ -29,8 +29,8 @@ TABLE = [
 SPACINGS = [("leading", 0), ("leading", 1), ("trailing", 0), ("linspace", 0), ("linspace", 1)]
 
 
-def parity(encode_ratio: float, num_inference_steps: int = 50) -> TimestepGrid:
-    return timestep_grid(
+def parity(encode_ratio: float, num_inference_steps: int = 50) -> Timesteps:
+    return timesteps_of(
         encode_ratio,
         num_inference_steps,
         mode="fixed",
@@ -80,26 +80,26 @@ def test_the_reference_s_corner_cases() -> None:
 
 @pytest.mark.parametrize("mode", ["proportional", "fixed"])
 def test_at_one_denoising_starts_from_pure_noise_over_the_whole_grid(mode: str) -> None:
-    grid = timestep_grid(1.0, 50, mode=mode)
+    grid = timesteps_of(1.0, 50, mode=mode)
     assert grid.start is None
-    assert grid.timesteps == full_grid(50, NoiseSchedule()) == tuple(range(981, 0, -20))
-    leaking = timestep_grid(1.0, 50, mode=mode, pure_noise_at_one=False)
+    assert grid.timesteps == all_timesteps(50, NoiseSchedule()) == tuple(range(981, 0, -20))
+    leaking = timesteps_of(1.0, 50, mode=mode, pure_noise_at_one=False)
     assert leaking.start == 981 and leaking.timesteps == grid.timesteps
 
 
 @pytest.mark.parametrize("mode", ["proportional", "fixed"])
 @pytest.mark.parametrize("ratio", [0.05, 0.1005, 0.35, 0.5, 0.77, 0.9995])
 def test_by_default_the_noise_is_that_of_the_first_step(mode: str, ratio: float) -> None:
-    grid = timestep_grid(ratio, 50, mode=mode)
+    grid = timesteps_of(ratio, 50, mode=mode)
     assert grid.start == grid.timesteps[0]
-    unaligned = timestep_grid(ratio, 50, mode=mode, aligned_start=False)
+    unaligned = timesteps_of(ratio, 50, mode=mode, aligned_start=False)
     assert unaligned.start == int(999 * ratio) and unaligned.timesteps == grid.timesteps
 
 
 def test_every_mode_starts_from_pure_noise_only_at_one() -> None:
     for aligned in (True, False):
         for mode in ("proportional", "fixed"):
-            grids = [timestep_grid(r, 20, mode=mode, aligned_start=aligned) for r in (0.99, 1.0)]
+            grids = [timesteps_of(r, 20, mode=mode, aligned_start=aligned) for r in (0.99, 1.0)]
             assert [grid.start is None for grid in grids] == [False, True]
 
 
@@ -111,7 +111,7 @@ def test_every_mode_starts_from_pure_noise_only_at_one() -> None:
 )  # fmt: skip
 def test_the_number_of_steps_is_rounded_halves_up(steps: int, ratio: float, expected: int) -> None:
     assert num_steps_run(ratio, steps) == expected
-    assert timestep_grid(ratio, steps).num_steps == expected
+    assert timesteps_of(ratio, steps).num_steps == expected
 
 
 def test_no_ratio_k_of_n_loses_or_gains_a_step() -> None:
@@ -139,7 +139,7 @@ OVERFULL = (61, 103, 121)
 def test_the_grid_is_diffusers_own(spacing: str, offset: int, steps: int) -> None:
     scheduler = scheduler_of(spacing, offset)
     scheduler.set_timesteps(steps)
-    assert full_grid(steps, NoiseSchedule(1000, spacing, offset)) == tuple(
+    assert all_timesteps(steps, NoiseSchedule(1000, spacing, offset)) == tuple(
         scheduler.timesteps.tolist()
     )
 
@@ -147,7 +147,7 @@ def test_the_grid_is_diffusers_own(spacing: str, offset: int, steps: int) -> Non
 @pytest.mark.parametrize(("spacing", "offset"), SPACINGS)
 def test_every_grid_holds_n_different_training_timesteps(spacing: str, offset: int) -> None:
     for steps in range(1, 1000):
-        grid = full_grid(steps, NoiseSchedule(1000, spacing, offset))
+        grid = all_timesteps(steps, NoiseSchedule(1000, spacing, offset))
         assert len(grid) == len(set(grid)) == steps and 0 <= min(grid) and max(grid) < 1000, steps
         assert list(grid) == sorted(grid, reverse=True)
 
@@ -156,7 +156,7 @@ def test_every_grid_holds_n_different_training_timesteps(spacing: str, offset: i
 def test_a_step_that_diffusers_has_too_much_is_left_out(steps: int) -> None:
     scheduler = scheduler_of("trailing", 0)
     scheduler.set_timesteps(steps)
-    grid = full_grid(steps, NoiseSchedule(1000, "trailing", 0))
+    grid = all_timesteps(steps, NoiseSchedule(1000, "trailing", 0))
     assert tuple(scheduler.timesteps.tolist()) in (grid, (*grid, -1))
 
 
@@ -168,7 +168,7 @@ def test_proportional_runs_the_tail_of_diffusers_grid(
 ) -> None:
     scheduler = scheduler_of(spacing, offset)
     scheduler.set_timesteps(steps)
-    grid = timestep_grid(ratio, steps, schedule=NoiseSchedule(1000, spacing, offset))
+    grid = timesteps_of(ratio, steps, schedule=NoiseSchedule(1000, spacing, offset))
     assert grid.timesteps == tuple(scheduler.timesteps[-num_steps_run(ratio, steps) :].tolist())
     landed = [t - 1000 // steps for t in grid.timesteps]  # DDIMScheduler.step's own rule
     assert grid.previous == tuple(t if t >= 0 else FINAL for t in landed)
@@ -177,7 +177,7 @@ def test_proportional_runs_the_tail_of_diffusers_grid(
 
 def test_leading_steps_follow_each_other_and_the_last_one_is_final() -> None:
     for ratio in (0.1, 0.5, 1.0):
-        grid = timestep_grid(ratio, 50)
+        grid = timesteps_of(ratio, 50)
         assert grid.previous == (*grid.timesteps[1:], FINAL)
 
 
@@ -186,7 +186,7 @@ def test_fixed_equals_a_longer_diffusers_grid_at_50_steps(percent: int) -> None:
     ratio = percent / 100
     scheduler = scheduler_of()
     scheduler.set_timesteps(int(50 / ratio))
-    grid = timestep_grid(ratio, 50, mode="fixed")
+    grid = timesteps_of(ratio, 50, mode="fixed")
     assert grid.timesteps == tuple(scheduler.timesteps[-50:].tolist())
 
 
@@ -194,14 +194,14 @@ def test_fixed_equals_a_longer_diffusers_grid_at_50_steps(percent: int) -> None:
 def test_fixed_points_do_not_hang_on_the_last_bit(steps: int) -> None:
     for percent in range(5, 101):
         ascending = [10 * percent * i // steps + 1 for i in range(steps)]  # in whole numbers
-        grid = timestep_grid(percent / 100, steps, mode="fixed")
+        grid = timesteps_of(percent / 100, steps, mode="fixed")
         assert grid.timesteps == tuple(ascending[::-1]), percent
 
 
 @pytest.mark.parametrize("steps", [1, 7, 10, 50, 333])
 @pytest.mark.parametrize("ratio", [0.35, 0.5, 0.58, 0.9, 1.0])
 def test_fixed_always_runs_n_different_timesteps_inside_the_ratio(steps: int, ratio: float) -> None:
-    grid = timestep_grid(ratio, steps, mode="fixed")
+    grid = timesteps_of(ratio, steps, mode="fixed")
     assert len(set(grid.timesteps)) == grid.num_steps == len(grid.previous) == steps
     assert list(grid.timesteps) == sorted(grid.timesteps, reverse=True)
     assert grid.timesteps[-1] == 1 and grid.timesteps[0] <= 1000 * ratio
@@ -234,20 +234,20 @@ def test_what_cannot_run_is_refused(
     ratio: float, steps: int, options: dict[str, object], reason: str
 ) -> None:
     with pytest.raises(ValueError, match=reason):
-        timestep_grid(ratio, steps, **options)  # type: ignore[arg-type]
+        timesteps_of(ratio, steps, **options)  # type: ignore[arg-type]
 
 
 def test_the_refused_bounds_are_tight() -> None:
-    assert timestep_grid(0.01, 50).num_steps == 1
-    assert timestep_grid(0.05, 50, mode="fixed").num_steps == 50
-    assert timestep_grid(1.0, 999, mode="fixed").timesteps[0] == 999
-    assert timestep_grid(0.999, 999, mode="fixed").timesteps == tuple(range(999, 0, -1))
+    assert timesteps_of(0.01, 50).num_steps == 1
+    assert timesteps_of(0.05, 50, mode="fixed").num_steps == 50
+    assert timesteps_of(1.0, 999, mode="fixed").timesteps[0] == 999
+    assert timesteps_of(0.999, 999, mode="fixed").timesteps == tuple(range(999, 0, -1))
     unshifted = NoiseSchedule(steps_offset=0)
-    assert timestep_grid(1.0, 1000, schedule=unshifted).timesteps == tuple(range(999, -1, -1))
+    assert timesteps_of(1.0, 1000, schedule=unshifted).timesteps == tuple(range(999, -1, -1))
 
 
 def test_another_training_length_is_honoured() -> None:
     schedule = NoiseSchedule(num_train_timesteps=100)
-    assert timestep_grid(0.5, 10, schedule=schedule).timesteps == (41, 31, 21, 11, 1)
-    fixed = timestep_grid(0.5, 10, mode="fixed", schedule=schedule, aligned_start=False)
+    assert timesteps_of(0.5, 10, schedule=schedule).timesteps == (41, 31, 21, 11, 1)
+    fixed = timesteps_of(0.5, 10, mode="fixed", schedule=schedule, aligned_start=False)
     assert fixed.timesteps == tuple(range(46, 0, -5)) and fixed.start == 49

@@ -7,15 +7,15 @@ import torch
 from diffusers import DDIMScheduler
 from diffusers import StableDiffusionControlNetPipeline as TextToImage
 
-from scribblegen.diffusion import Diffusion
-from scribblegen.encode_ratio import FINAL, timestep_grid
-from scribblegen.engine import DenoiserPool
-from scribblegen.jobs import Conditions, Job, Twin
-from scribblegen.samplers import ddim_step
+from scribblegen.engine.encode_ratio import FINAL, timesteps_of
+from scribblegen.engine.jobs import Conditions, Job, Twin
+from scribblegen.engine.pool import DenoiserPool
+from scribblegen.engine.samplers import ddim_step
+from scribblegen.families.stable_diffusion.networks import Diffusion
 from scribblegen.tiny.random_weights import random_parts
 from tests.pool_jobs import (
     CHANNELS,
-    HINT,
+    CONDITIONING,
     IMAGE,
     PROMPT,
     SCALES,
@@ -48,7 +48,7 @@ def test_a_sample_alone_equals_the_stock_pipeline(parts, networks, guidance_scal
     expected = stock(parts)(
         prompt=PROMPT,
         image=UNIT_IMAGE,
-        control_image=HINT,
+        control_image=CONDITIONING,
         strength=encode_ratio,
         num_inference_steps=10,
         guidance_scale=guidance_scale,
@@ -56,28 +56,28 @@ def test_a_sample_alone_equals_the_stock_pipeline(parts, networks, guidance_scal
         generator=torch.Generator().manual_seed(5),
         output_type="pt",
     ).images[0]
-    grid = timestep_grid(encode_ratio, 10, pure_noise_at_one=False)
+    grid = timesteps_of(encode_ratio, 10, pure_noise_at_one=False)
     cells = [(grid, (guidance_scale,))]
 
     # In calls of the stock pipeline's own shape (a pair of rows where it guides): bit for bit.
     rows = 1 if guidance_scale == 1 else 2
-    same_shape = job(networks, IMAGE, HINT, cells, hint_rows=rows)
+    same_shape = job(networks, IMAGE, CONDITIONING, cells, conditioning_rows=rows)
     (twin,) = DenoiserPool(networks, rows=rows, decode_rows=1).run([same_shape])
     assert torch.equal(as_unit(twin.image), expected)
 
     # In calls of any other shape: to rounding, which guidance multiplies.
     for rows in (1, 16):
-        (twin,) = DenoiserPool(networks, rows=rows).run([job(networks, IMAGE, HINT, cells)])
+        (twin,) = DenoiserPool(networks, rows=rows).run([job(networks, IMAGE, CONDITIONING, cells)])
         assert (as_unit(twin.image) - expected).abs().max() < 5e-6 * guidance_scale
 
 
 def test_encode_ratio_one_starts_as_text_to_image_does(parts, networks):
-    grid = timestep_grid(1.0, 10)
-    task = job(networks, IMAGE, HINT, [(grid, (2.0,))], hint_rows=2)
+    grid = timesteps_of(1.0, 10)
+    task = job(networks, IMAGE, CONDITIONING, [(grid, (2.0,))], conditioning_rows=2)
     (twin,) = DenoiserPool(networks, rows=2, decode_rows=1).run([task])
     expected = stock(parts, TextToImage)(
         prompt=PROMPT,
-        image=HINT,
+        image=CONDITIONING,
         num_inference_steps=10,
         guidance_scale=2.0,
         controlnet_conditioning_scale=1.0,
@@ -89,8 +89,8 @@ def test_encode_ratio_one_starts_as_text_to_image_does(parts, networks):
 
 def test_fixed_mode_follows_the_formulas_of_the_paper(parts, networks):
     ratio, steps, scale = 0.5, 5, 3.0
-    grid = timestep_grid(ratio, steps, mode="fixed", aligned_start=False, pure_noise_at_one=False)
-    task = job(networks, IMAGE, HINT, [(grid, (scale,))])
+    grid = timesteps_of(ratio, steps, mode="fixed", aligned_start=False, pure_noise_at_one=False)
+    task = job(networks, IMAGE, CONDITIONING, [(grid, (scale,))])
     (twin,) = DenoiserPool(networks, rows=1, decode_rows=1).run([task])
 
     abar = networks.prediction.alphas_cumprod.double()
@@ -102,7 +102,7 @@ def test_fixed_mode_follows_the_formulas_of_the_paper(parts, networks):
                 x[None].float(),
                 torch.tensor([t]),
                 task.conditions.prompts[branch][None],
-                task.conditions.hints[branch][None],
+                task.conditions.conditionings[branch][None],
             )[0].double()
             for branch in (0, 1)
         )
@@ -118,13 +118,16 @@ def test_fixed_mode_follows_the_formulas_of_the_paper(parts, networks):
 
 
 def test_guidance_scale_one_is_the_conditional_model_and_costs_one_row(networks):
-    grid = timestep_grid(0.5, 10)
+    grid = timesteps_of(0.5, 10)
     pool = DenoiserPool(networks, rows=4)
-    (twin,) = pool.run([job(networks, IMAGE, HINT, [(grid, (1.0,))])])
-    other = job(networks, IMAGE, HINT, [(grid, (1.0,))])
+    (twin,) = pool.run([job(networks, IMAGE, CONDITIONING, [(grid, (1.0,))])])
+    other = job(networks, IMAGE, CONDITIONING, [(grid, (1.0,))])
     unused = Conditions(
         (other.conditions.prompts[0], torch.full_like(other.conditions.prompts[0], torch.nan)),
-        (other.conditions.hints[0], torch.full_like(other.conditions.hints[0], torch.nan)),
+        (
+            other.conditions.conditionings[0],
+            torch.full_like(other.conditions.conditionings[0], torch.nan),
+        ),
     )
     changed = Job(0, 0, other.latents, other.noise, unused, other.cells)
     (again,) = DenoiserPool(networks, rows=4).run([changed])
@@ -165,7 +168,7 @@ def test_random_configs_and_fixed_mode_fill_the_calls_too(epsilon_networks):
     for number, base in enumerate(full_grid_jobs(epsilon_networks, 48, ratios=1)):
         ratio = torch.randint(1, 11, (1,), generator=generator).item() / 10
         scale = SCALES[int(torch.randint(0, 4, (1,), generator=generator))]
-        cells = ((timestep_grid(ratio, 10), (scale,)),)
+        cells = ((timesteps_of(ratio, 10), (scale,)),)
         randoms.append(Job(number, number // 8, base.latents, base.noise, base.conditions, cells))
     fixed = [
         Job(
@@ -174,7 +177,7 @@ def test_random_configs_and_fixed_mode_fill_the_calls_too(epsilon_networks):
             base.latents,
             base.noise,
             base.conditions,
-            tuple((timestep_grid(r, 5, mode="fixed"), (2.0,)) for r in (0.2, 0.5, 1.0)),
+            tuple((timesteps_of(r, 5, mode="fixed"), (2.0,)) for r in (0.2, 0.5, 1.0)),
         )
         for base in full_grid_jobs(epsilon_networks, 12, ratios=1)
     ]
@@ -244,8 +247,8 @@ def test_lower_groups_finish_first(epsilon_networks):
 
 
 def test_nan_stays_with_its_own_sample(epsilon_networks):
-    grid = timestep_grid(0.5, 4)
-    good = job(epsilon_networks, IMAGE, HINT, [(grid, (2.0,))], key="good")
+    grid = timesteps_of(0.5, 4)
+    good = job(epsilon_networks, IMAGE, CONDITIONING, [(grid, (2.0,))], key="good")
     bad = Job(
         "bad", 0, torch.full_like(good.latents, torch.nan), good.noise, good.conditions, good.cells
     )

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from scribblegen.geometry import buckets, network_size
+from scribblegen.families.stable_diffusion.geometry import buckets, network_size
 
 SIZES = [(375, 500), (500, 375), (333, 500), (1, 1), (64, 64), (1, 4000), (4000, 1), (1080, 1920)]
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from scribblegen import hub_retry
-from scribblegen.hub_retry import is_transient, retried
+from scribblegen.hub import retry
+from scribblegen.hub.retry import is_transient, retried
 
 
 class Response:
@@ -12,7 +12,7 @@ class Response:
 
 
 def hub_error(status, headers=None):
-    error = hub_retry.HfHubHTTPError.__new__(hub_retry.HfHubHTTPError)
+    error = retry.HfHubHTTPError.__new__(retry.HfHubHTTPError)
     error.args = (f"{status} of the server",)
     error.response = Response(status, headers)
     return error
@@ -26,8 +26,8 @@ def caused(outer, inner):
 @pytest.fixture
 def waits(monkeypatch):
     found = []
-    monkeypatch.setattr(hub_retry.time, "sleep", found.append)
-    monkeypatch.setattr(hub_retry.random, "random", lambda: 0.0)
+    monkeypatch.setattr(retry.time, "sleep", found.append)
+    monkeypatch.setattr(retry.random, "random", lambda: 0.0)
     return found
 
 
@@ -73,7 +73,7 @@ def test_waits_grow_or_are_what_the_server_asks_for(waits):
 
 
 def test_a_wait_has_an_end(waits):
-    with pytest.raises(hub_retry.HfHubHTTPError):
+    with pytest.raises(retry.HfHubHTTPError):
         retried(failing(*[hub_error(503)] * 20), "testing", attempts=9)
     assert len(waits) == 8 and max(waits) == 60
     waits.clear()

@@ -18,17 +18,17 @@ from transformers import (
 )
 
 from scribblegen.builders.config import SourceConfig
-from scribblegen.builders.scene_kinds import SCENE_CLASSES
+from scribblegen.builders.scenes.kinds import SCENE_CLASSES
+from scribblegen.commands.synthesis import build, open_run, synthesize
 from scribblegen.configs import to_arguments, to_dict
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.run_config import OutputConfig
-from scribblegen.run_folder import RunError
-from scribblegen.synthesize import build, open_run, synthesize
+from scribblegen.runs.config import OutputConfig
+from scribblegen.runs.folder import RunError
 from scribblegen.trainers.judge import Judge, share_found
-from scribblegen.trainers.row_selection import recorded_scores
-from scribblegen.trainers.segmentation_config import SegmentationConfig
-from scribblegen.trainers.segmentation_data import open_rows
-from scribblegen.trainers.segmentation_run import train_segmentation
+from scribblegen.trainers.segmentation.config import SegmentationConfig
+from scribblegen.trainers.segmentation.data import open_rows
+from scribblegen.trainers.segmentation.row_selection import recorded_scores
+from scribblegen.trainers.segmentation.run import train_segmentation
 
 SIZE = 48
 SOURCE = SourceConfig(ids="0:4", scene_size=SIZE)

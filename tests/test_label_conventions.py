@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scribblegen.classes import IGNORE_INDEX
-from scribblegen.label_conventions import CONVENTIONS, from_convention, to_convention
+from scribblegen.scribbles.label_conventions import CONVENTIONS, from_convention, to_convention
 
 NUM_CLASSES = 21
 

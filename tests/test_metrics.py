@@ -4,9 +4,9 @@ import evaluate
 import numpy as np
 import pytest
 
-from scribblegen.trainers import metrics
-from scribblegen.trainers.boundary_iou import boundary_counts
-from scribblegen.trainers.metrics import MeanIoU
+from scribblegen.trainers.segmentation import metrics
+from scribblegen.trainers.segmentation.boundary_iou import boundary_counts
+from scribblegen.trainers.segmentation.metrics import MeanIoU
 
 KEYS = ("mean_iou", "mean_accuracy", "overall_accuracy", "frequency_weighted_iou")
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from scribblegen.configs import parse_configs
-from scribblegen.trainers.augmentation import Augmentation, centre_crop
-from scribblegen.trainers.segmentation import SegmentationTrainer
-from scribblegen.trainers.segmentation_config import SegmentationConfig
-from scribblegen.trainers.segmentation_models import open_model
+from scribblegen.trainers.segmentation.augmentation import Augmentation, centre_crop
+from scribblegen.trainers.segmentation.config import SegmentationConfig
+from scribblegen.trainers.segmentation.models import open_model
+from scribblegen.trainers.segmentation.trainer import SegmentationTrainer
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NAMES = ("ground", "dark", "bright")

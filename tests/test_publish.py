@@ -14,14 +14,14 @@ from datasets import Dataset, load_dataset
 from huggingface_hub import DatasetCard
 
 from scribblegen.builders.config import SourceConfig
-from scribblegen.builders.publish import open_local_run, publish
+from scribblegen.builders.publish.dataset import open_local_run, publish
 from scribblegen.builders.sources import open_source
+from scribblegen.commands.synthesis import build
+from scribblegen.hub.models import model_files
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.model_publishing import model_files
 from scribblegen.records import real_features
-from scribblegen.rows import real_row
-from scribblegen.run_config import OutputConfig
-from scribblegen.synthesize import build
+from scribblegen.runs.config import OutputConfig
+from scribblegen.runs.rows import real_row
 from tests.hub.fixtures import TOKEN, hub_environment, run_python, scribblegen
 from tests.hub.server import FAULTS, LoopbackHub
 
@@ -148,7 +148,7 @@ def test_subsets_made_otherwise_are_refused_and_replaced_only_when_asked(hub, ru
 def test_two_publishers_at_once_end_with_both_subsets(hub, runs, tmp_path):
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "scribblegen.cli", "publish", str(runs[name]), "--repo_id", REPO,
+            [sys.executable, "-m", "scribblegen", "publish", str(runs[name]), "--repo_id", REPO,
              "--no_verify"],
             env=hub_environment(hub, tmp_path / name), stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, cwd=Path(__file__).parents[1],
@@ -377,7 +377,7 @@ def test_a_segmentor_is_trained_from_the_hub_published_there_and_used_from_there
     assert not [name for name in contents if name.endswith(".bin")]
     assert not [name for name, data in contents.items() if str(tmp_path).encode() in data]
     use = (
-        "import scribblegen.trainers.segmentation_models\n"
+        "import scribblegen.trainers.segmentation.models\n"
         "from huggingface_hub import ModelCard\nfrom PIL import Image\n"
         "from transformers import pipeline\n"
         "segmentor = pipeline('image-segmentation', model='me/segmentor')\n"

@@ -15,13 +15,13 @@ from PIL import Image
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.repository import write_gallery, write_repository
-from scribblegen.builders.scribblegen import ScribbleGen
-from scribblegen.generation import generate_parts
+from scribblegen.builders.subset import ScribbleGen
+from scribblegen.commands.synthesis import build, open_run, run_header
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.run_config import OutputConfig
-from scribblegen.run_folder import prepare_folder
-from scribblegen.shares import Part
-from scribblegen.synthesize import build, open_run, run_header
+from scribblegen.runs.config import OutputConfig
+from scribblegen.runs.folder import prepare_folder
+from scribblegen.runs.generation import generate_parts
+from scribblegen.runs.shares import Part
 
 SOURCE = SourceConfig(ids="0:6", test_ids="50:52", scene_size=48)
 METHOD = ScribbleGenConfig(

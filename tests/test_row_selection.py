@@ -5,9 +5,9 @@ import torch
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.sources import open_source
-from scribblegen.trainers.adaptive import agreement, choose_stage
-from scribblegen.trainers.schemes import TwinSet
-from scribblegen.trainers.segmentation_inference import Inference
+from scribblegen.trainers.segmentation.adaptive import agreement, choose_stage
+from scribblegen.trainers.segmentation.inference import Inference
+from scribblegen.trainers.segmentation.schemes import TwinSet
 
 
 def ids_of(fraction, ids="0:40"):

@@ -8,18 +8,18 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny
 
-from scribblegen import call_size
 from scribblegen.builders.config import SourceConfig
-from scribblegen.call_size import measure_rows
 from scribblegen.cli import main
+from scribblegen.commands.synthesis import build, open_run, synthesize
+from scribblegen.engine import call_size
+from scribblegen.engine.call_size import measure_rows
+from scribblegen.engine.stage_times import STAGES, StageTimes, profile_table
+from scribblegen.families.open import load_diffusion
 from scribblegen.methods.scribblegen_config import AUTO_ROWS, ScribbleGenConfig
-from scribblegen.patient_executor import PatientExecutor
-from scribblegen.pretrained import load_diffusion
-from scribblegen.run_config import OutputConfig
-from scribblegen.run_folder import RunError
-from scribblegen.shards import read_manifest
-from scribblegen.stage_times import STAGES, StageTimes, profile_table
-from scribblegen.synthesize import build, open_run, synthesize
+from scribblegen.runs.config import OutputConfig
+from scribblegen.runs.folder import RunError
+from scribblegen.runs.patient_executor import PatientExecutor
+from scribblegen.runs.shards import read_manifest
 from scribblegen.tiny import tiny_folder
 
 SOURCE = SourceConfig(ids="0:4", scene_size=48)

@@ -4,9 +4,9 @@ import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler, LCMScheduler
 
-from scribblegen.encode_ratio import FINAL, NoiseSchedule, full_grid, timestep_grid
-from scribblegen.prediction import read_prediction
-from scribblegen.samplers import Moves, sampler_step
+from scribblegen.engine.encode_ratio import FINAL, NoiseSchedule, all_timesteps, timesteps_of
+from scribblegen.engine.samplers import Moves, sampler_step
+from scribblegen.families.schedule import read_prediction
 from scribblegen.tiny.random_weights import SCHEDULER_CONFIG
 
 SCHEDULERS = {"dpmsolver++": DPMSolverMultistepScheduler, "lcm": LCMScheduler}
@@ -25,14 +25,14 @@ def test_the_grid_is_the_scheduler_s(sampler, spacing, count):
     scheduler = stock(sampler, timestep_spacing=spacing)
     scheduler.set_timesteps(count)
     schedule = NoiseSchedule(timestep_spacing=spacing)
-    assert full_grid(count, schedule, sampler) == tuple(scheduler.timesteps.tolist())
+    assert all_timesteps(count, schedule, sampler) == tuple(scheduler.timesteps.tolist())
 
 
 def test_more_steps_than_a_consistency_model_knows_are_refused():
     with pytest.raises(ValueError, match="`num_inference_steps` must be at most 50"):
-        full_grid(51, NoiseSchedule(), "lcm")
+        all_timesteps(51, NoiseSchedule(), "lcm")
     with pytest.raises(ValueError, match="`sampler` must be one of"):
-        full_grid(10, NoiseSchedule(), "euler")
+        all_timesteps(10, NoiseSchedule(), "euler")
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
@@ -40,7 +40,7 @@ def test_more_steps_than_a_consistency_model_knows_are_refused():
 @pytest.mark.parametrize("sampler", SCHEDULERS)
 def test_whole_runs_equal_the_scheduler_s(sampler, ratio, kind):
     steps = 10
-    grid = timestep_grid(ratio, steps, sampler=sampler)
+    grid = timesteps_of(ratio, steps, sampler=sampler)
     assert grid.previous == (*grid.timesteps[1:], FINAL)
     prediction = read_prediction({**SCHEDULER_CONFIG, "prediction_type": kind})
     generator = torch.Generator().manual_seed(0)

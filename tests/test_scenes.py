@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from scribblegen.builders.config import SourceConfig
-from scribblegen.builders.scene_captions import SCENE_VOCABULARY
-from scribblegen.builders.scene_composition import compose
-from scribblegen.builders.scene_kinds import COLOURS, OBJECT_KINDS, SCENE_CLASSES
-from scribblegen.builders.scene_layers import Look, colour
-from scribblegen.builders.scene_painter import DrawnObject, Scene, render_scene
-from scribblegen.builders.scenes import SCENES_VERSION, SceneSource
+from scribblegen.builders.scenes.captions import SCENE_VOCABULARY
+from scribblegen.builders.scenes.composition import compose
+from scribblegen.builders.scenes.kinds import COLOURS, OBJECT_KINDS, SCENE_CLASSES
+from scribblegen.builders.scenes.layers import Look, colour
+from scribblegen.builders.scenes.painter import DrawnObject, Scene, render_scene
+from scribblegen.builders.scenes.source import SCENES_VERSION, SceneSource
 from scribblegen.builders.sources import open_source
 from scribblegen.classes import IGNORE_INDEX
 from scribblegen.images import resize_label

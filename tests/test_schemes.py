@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from scribblegen.trainers.schemes import SCHEMES, Scheme, TwinSet
+from scribblegen.trainers.segmentation.schemes import SCHEMES, Scheme, TwinSet
 
 N, REPLICATES = 6, 3
 

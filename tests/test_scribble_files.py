@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from scribblegen.classes import Classes, load_classes
-from scribblegen.scribble_files import read_polyline_text, read_scribblesup_xml
-from scribblegen.strokes import rasterise
+from scribblegen.scribbles.files import read_polyline_text, read_scribblesup_xml
+from scribblegen.scribbles.strokes import rasterise
 
 CLASSES = Classes(("background", "dining table", "dog"))
 

@@ -3,13 +3,13 @@ import pytest
 from skimage.measure import label as connected_pieces
 
 from scribblegen.classes import IGNORE_INDEX, Classes, present_classes
-from scribblegen.conditioning import conditioning_image
+from scribblegen.families.stable_diffusion.conditioning import conditioning_image
 from scribblegen.images import resize_label
-from scribblegen.scribble_statistics import measure_scribbles
-from scribblegen.scribbles import default_width, simulate_scribbles
+from scribblegen.scribbles.simulate import default_width, simulate_scribbles
+from scribblegen.scribbles.strokes import RASTERISERS, rasterise
+from scribblegen.scribbles.styles import STYLES
 from scribblegen.seeds import derive_seed
-from scribblegen.stroke_styles import STYLES
-from scribblegen.strokes import RASTERISERS, rasterise
+from tests.scribble_statistics import measure_scribbles
 
 PILLAR = 7  # a class of one narrow upright region
 

@@ -6,17 +6,17 @@ import torch
 from torch.utils.data import DataLoader
 
 from scribblegen.builders.config import SourceConfig
+from scribblegen.commands.synthesis import build
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.run_config import OutputConfig
-from scribblegen.synthesize import build
-from scribblegen.trainers.augmentation import Augmentation
-from scribblegen.trainers.schemes import Scheme
-from scribblegen.trainers.segmentation_data import (
+from scribblegen.runs.config import OutputConfig
+from scribblegen.trainers.segmentation.augmentation import Augmentation
+from scribblegen.trainers.segmentation.data import (
     SchemeSampler,
     SubsetName,
     Views,
     open_rows,
 )
+from scribblegen.trainers.segmentation.schemes import Scheme
 
 GRID = ScribbleGenConfig(
     guidance_scales=[1.0], encode_ratios=[0.5, 1.0], num_inference_steps=2, replicates=2, rows=4

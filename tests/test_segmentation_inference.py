@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from scribblegen.trainers.segmentation_inference import Inference
+from scribblegen.trainers.segmentation.inference import Inference
 
 
 class Local(nn.Module):

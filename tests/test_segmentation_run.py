@@ -28,13 +28,13 @@ from transformers import (
 )
 
 from scribblegen.builders.config import SourceConfig
-from scribblegen.builders.scene_kinds import SCENE_CLASSES
+from scribblegen.builders.scenes.kinds import SCENE_CLASSES
 from scribblegen.cli import main
+from scribblegen.commands.synthesis import build
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.run_config import OutputConfig
-from scribblegen.synthesize import build
-from scribblegen.trainers.segmentation_config import SegmentationConfig
-from scribblegen.trainers.segmentation_run import open_data, train_segmentation
+from scribblegen.runs.config import OutputConfig
+from scribblegen.trainers.segmentation.config import SegmentationConfig
+from scribblegen.trainers.segmentation.run import open_data, train_segmentation
 
 TWINS = ("guidance1-encode0.5", "guidance1-encode1")
 SIZE = 48
@@ -131,7 +131,7 @@ def test_two_processes_train_and_count_as_one(repository, tmp_path):
     options = options_of(repository, tmp_path / "two", per_device_train_batch_size=2,
                          use_cpu=True, num_processes=2, **shared)  # fmt: skip
     flags = [f"--{k}={v}" for k, v in options.items() if not isinstance(v, list)]
-    run = subprocess.run([sys.executable, "-m", "scribblegen.cli", "train-segmentation", *flags],
+    run = subprocess.run([sys.executable, "-m", "scribblegen", "train-segmentation", *flags],
                          capture_output=True, text=True)  # fmt: skip
     assert run.returncode == 0, run.stderr[-2000:]
     two = json.loads((tmp_path / "two/eval_results.json").read_text())

@@ -5,20 +5,20 @@ import pytest
 import torch
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, set_seed
 
-from scribblegen.trainers.deeplab import (
-    DeepLabV3PlusConfig,
-    DeepLabV3PlusForSemanticSegmentation,
-)
-from scribblegen.trainers.schemes import Scheme
-from scribblegen.trainers.segmentation import SegmentationTrainer
-from scribblegen.trainers.segmentation_config import SegmentationConfig
-from scribblegen.trainers.segmentation_data import (
+from scribblegen.trainers.segmentation.config import SegmentationConfig
+from scribblegen.trainers.segmentation.data import (
     SchemeSampler,
     SegmentationRows,
     Views,
     WholeImages,
 )
-from scribblegen.trainers.segmentation_models import head_parameters, open_model
+from scribblegen.trainers.segmentation.deeplab import (
+    DeepLabV3PlusConfig,
+    DeepLabV3PlusForSemanticSegmentation,
+)
+from scribblegen.trainers.segmentation.models import head_parameters, open_model
+from scribblegen.trainers.segmentation.schemes import Scheme
+from scribblegen.trainers.segmentation.trainer import SegmentationTrainer
 
 HALF = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
 

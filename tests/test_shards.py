@@ -17,8 +17,8 @@ from PIL import Image
 from scribblegen.classes import IGNORE_INDEX, load_classes
 from scribblegen.images import encode_image, encode_label
 from scribblegen.records import real_features, synthetic_features
-from scribblegen.rows import image_cell
-from scribblegen.shards import (
+from scribblegen.runs.rows import image_cell
+from scribblegen.runs.shards import (
     Shard,
     Unit,
     default_sources_per_shard,
@@ -198,7 +198,7 @@ def test_a_picture_is_a_page_so_that_other_rows_leave_its_bytes_alone(tmp_path: 
 def test_row_groups_stay_small_enough_for_the_hub_s_viewer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scribblegen.shards._ROW_GROUP_BYTES", 4096)
+    monkeypatch.setattr("scribblegen.runs.shards._ROW_GROUP_BYTES", 4096)
     shard = write_shard(tmp_path / "x.parquet", rows_of(20), real_features(VOC))
     metadata = pq.ParquetFile(shard.path).metadata
     sizes = [metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)]

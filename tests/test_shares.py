@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from scribblegen.shards import default_sources_per_shard, plan_units
-from scribblegen.shares import Part, share_out
+from scribblegen.runs.shards import default_sources_per_shard, plan_units
+from scribblegen.runs.shares import Part, share_out
 
 
 def units_of(num_sources, per_shard=None, test=0):

@@ -14,20 +14,24 @@ from transformers import CLIPTokenizer
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.sources import open_source
-from scribblegen.prediction import Prediction, read_prediction
-from scribblegen.pretrained import load_base, load_diffusion
+from scribblegen.families.open import load_base, load_diffusion
+from scribblegen.families.schedule import Prediction, read_prediction
 from scribblegen.tiny.pack import pack
-from scribblegen.trainers.autoencoder import AutoencoderTrainer, new_autoencoder, whiten_latents
-from scribblegen.trainers.autoencoder_config import AutoencoderConfig
-from scribblegen.trainers.captions import word_tokenizer
-from scribblegen.trainers.controlnet import ControlNetTrainer
-from scribblegen.trainers.controlnet_config import ControlNetConfig, ControlNetRunConfig
+from scribblegen.trainers.base.config import TrainingRunConfig
+from scribblegen.trainers.controlnet.config import ControlNetConfig, ControlNetRunConfig
+from scribblegen.trainers.controlnet.trainer import ControlNetTrainer
 from scribblegen.trainers.noise import Noise, add_noise
-from scribblegen.trainers.photographs import Photographs
-from scribblegen.trainers.text_to_image import TextToImageTrainer
-from scribblegen.trainers.text_to_image_config import TextToImageConfig
-from scribblegen.trainers.text_to_image_model import scheduler_config
-from scribblegen.trainers.training_config import TrainingRunConfig
+from scribblegen.trainers.small_pipeline.autoencoder import (
+    AutoencoderTrainer,
+    new_autoencoder,
+    whiten_latents,
+)
+from scribblegen.trainers.small_pipeline.autoencoder_config import AutoencoderConfig
+from scribblegen.trainers.small_pipeline.photographs import Photographs
+from scribblegen.trainers.small_pipeline.text_to_image import TextToImageTrainer
+from scribblegen.trainers.small_pipeline.text_to_image_config import TextToImageConfig
+from scribblegen.trainers.small_pipeline.text_to_image_model import scheduler_config
+from scribblegen.trainers.small_pipeline.tokenizer import word_tokenizer
 
 SOURCE = SourceConfig(ids="0:12", scene_size=64, scribbles="mask")
 AUTOENCODER = AutoencoderConfig(
@@ -203,7 +207,7 @@ def noised(prediction: Prediction, timesteps, snr_gamma):
         posterior=torch.randn(shape, generator=random),
         noise=torch.randn(shape, generator=random),
         timesteps=timesteps,
-        drop_hint=torch.zeros(len(timesteps), dtype=torch.bool),
+        drop_conditioning=torch.zeros(len(timesteps), dtype=torch.bool),
         drop_text=torch.zeros(len(timesteps), dtype=torch.bool),
     )
     latents = torch.randn(2, *shape, generator=random)

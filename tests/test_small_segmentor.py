@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import AutoModelForSemanticSegmentation
 
-from scribblegen.trainers.small_segmentor import SmallSegmentorConfig
-from scribblegen.trainers.small_segmentor import (
+from scribblegen.trainers.segmentation.small_segmentor import SmallSegmentorConfig
+from scribblegen.trainers.segmentation.small_segmentor import (
     SmallSegmentorForSemanticSegmentation as SmallSegmentor,
 )
 from tests.benchmarks.judge_training import segment, train_small_segmentor

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from scribblegen.classes import IGNORE_INDEX, present_classes
-from scribblegen.strokes import (
+from scribblegen.scribbles.strokes import (
     RASTERISERS,
     Stroke,
     arc_length,

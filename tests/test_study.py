@@ -5,8 +5,8 @@ import json
 import pytest
 
 from scribblegen.cli import main
-from scribblegen.study_config import read_study
-from scribblegen.study_report import study_table
+from scribblegen.commands.study.plan import read_study
+from scribblegen.commands.study.report import study_table
 
 STUDY = """
 study:
@@ -20,7 +20,7 @@ controlnet:
   train_batch_size: 2
   max_train_steps: 1
   both_dropout: 0.1
-  hint_dropout: 0.0
+  conditioning_dropout: 0.0
 twins:
   guidance_scales: [1]
   encode_ratios: [0.5, 1.0]

@@ -17,14 +17,14 @@ import pytest
 from datasets import load_dataset
 
 from scribblegen.builders.config import SourceConfig
+from scribblegen.commands.synthesis import build, open_run, synthesize
 from scribblegen.configs import to_arguments, to_dict
-from scribblegen.generation import generate_parts
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.parts import finished_parts, join_parts
-from scribblegen.run_config import OutputConfig
-from scribblegen.shards import pending_units, read_manifest
-from scribblegen.shares import Part, share_out
-from scribblegen.synthesize import build, open_run, synthesize
+from scribblegen.runs.config import OutputConfig
+from scribblegen.runs.generation import generate_parts
+from scribblegen.runs.parts import finished_parts, join_parts
+from scribblegen.runs.shards import pending_units, read_manifest
+from scribblegen.runs.shares import Part, share_out
 
 SOURCE = SourceConfig(ids="0:12", validation_ids="100:103", scene_size=48)
 METHOD = ScribbleGenConfig(
@@ -125,7 +125,9 @@ def test_units_that_do_not_divide_are_made_in_parts(reference, tmp_path, num_pro
 
 def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes(reference, tmp_path):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["scribblegen.synthesize", "scribblegen.tiny.random_weights"])
+    context.set_forkserver_preload(
+        ["scribblegen.commands.synthesis", "scribblegen.tiny.random_weights"]
+    )
     rng = random.Random(0)
     folder = tmp_path / "run"
 
@@ -189,8 +191,8 @@ def test_a_lost_shard_is_made_again(reference, tmp_path):
 
 
 def test_what_depends_on_the_source_alone_is_computed_once(tmp_path, diffusion):
-    """P2: one VAE encoding, prompt and hint per source, whatever the grid."""
-    calls = {"encode": 0, "embed_hint": 0, "embed_prompt": 0}
+    """P2: one VAE encoding, prompt and conditioning per source, whatever the grid."""
+    calls = {"encode": 0, "embed_conditioning": 0, "embed_prompt": 0}
     run = open_run(SOURCE, METHOD, OUTPUT, tmp_path / "run", diffusion=diffusion)
 
     class Counting:
@@ -202,7 +204,7 @@ def test_what_depends_on_the_source_alone_is_computed_once(tmp_path, diffusion):
     run.method.diffusion = Counting()
     generate_parts(run.method, run.sources, list(map(Part.whole, run.units[:3])), run.folder)
     assert calls["encode"] == 6
-    assert calls["embed_hint"] == 6
+    assert calls["embed_conditioning"] == 6
     assert calls["embed_prompt"] <= 7  # sources with the same classes share one; and the empty one
 
 

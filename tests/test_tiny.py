@@ -8,13 +8,13 @@ import torch
 from diffusers import StableDiffusionControlNetPipeline
 
 from scribblegen.builders.config import SourceConfig
-from scribblegen.builders.scene_kinds import SCENE_CLASSES
+from scribblegen.builders.scenes.kinds import SCENE_CLASSES
 from scribblegen.builders.sources import open_source
 from scribblegen.classes import Classes
+from scribblegen.families.open import load_diffusion
 from scribblegen.images import image_to_tensor, tensor_to_image
 from scribblegen.methods.scribblegen import ScribbleGen, TwinKey
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.pretrained import load_diffusion
 from scribblegen.tiny import RANDOM, TINY, default_pipeline, tiny_folder
 
 HELD_OUT = SourceConfig(ids="50000:50012", scene_size=64)

@@ -8,9 +8,9 @@ import torch
 from transformers import AutoImageProcessor
 
 from scribblegen.classes import IGNORE_INDEX, Classes
-from scribblegen.loading_errors import loading
-from scribblegen.trainers.segmentation_models import load_segmentor
-from scribblegen.weights_digest import add_weights
+from scribblegen.families.fingerprint import add_weights
+from scribblegen.families.loading_errors import loading
+from scribblegen.trainers.segmentation.models import load_segmentor
 
 
 class Judge:

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scribblegen.prediction import Prediction
-from scribblegen.trainers.plan import Draw
+from scribblegen.families.schedule import Prediction
+from scribblegen.trainers.base.plan import Draw
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,13 +17,13 @@ class Noise:
     Args:
         posterior, noise: (B, C, h, w) float32 from N(0, 1).
         timesteps: (B,) int64.
-        drop_hint, drop_text: (B,) bool.
+        drop_conditioning, drop_text: (B,) bool.
     """
 
     posterior: Tensor
     noise: Tensor
     timesteps: Tensor
-    drop_hint: Tensor
+    drop_conditioning: Tensor
     drop_text: Tensor
 
 
@@ -35,7 +35,7 @@ def draw_noise(
     num_timesteps: int,
     dropouts: tuple[float, float, float],
 ) -> Noise:
-    """The randomness of `draws`; `dropouts` are those of hint, of text and of both."""
+    """The randomness of `draws`; `dropouts` are those of conditioning, of text and of both."""
     parts: dict[str, list[Tensor]] = {"posterior": [], "noise": [], "timesteps": [], "uniform": []}
     for draw in draws:
         generator = draw.generator(seed)
@@ -44,14 +44,14 @@ def draw_noise(
         parts["timesteps"].append(torch.randint(num_timesteps, (), generator=generator))
         parts["uniform"].append(torch.rand((), generator=generator))
     stacked = {name: torch.stack(values) for name, values in parts.items()}
-    hint, text, both = dropouts
+    conditioning, text, both = dropouts
     uniform = stacked.pop("uniform")
     drops_both = uniform < both
-    drops_hint_alone = (uniform >= both) & (uniform < both + hint)
-    drops_text_alone = (uniform >= both + hint) & (uniform < both + hint + text)
+    drops_conditioning_alone = (uniform >= both) & (uniform < both + conditioning)
+    drops_text_alone = (uniform >= both + conditioning) & (uniform < both + conditioning + text)
     return Noise(
         **stacked,
-        drop_hint=drops_both | drops_hint_alone,
+        drop_conditioning=drops_both | drops_conditioning_alone,
         drop_text=drops_both | drops_text_alone,
     )
 

@@ -12,26 +12,29 @@ from dataclasses import dataclass, replace
 import torch
 
 from scribblegen.classes import Classes, present_classes
-from scribblegen.conditioning import (
+from scribblegen.engine.encode_ratio import Timesteps
+from scribblegen.engine.jobs import Conditions, Job, Twin
+from scribblegen.engine.pool import DenoiserPool, Denoising
+from scribblegen.engine.stage_times import StageTimes
+from scribblegen.engine.transfers import to_device
+from scribblegen.families.stable_diffusion.conditioning import (
     conditioning_image,
     drops,
     fit_scribble,
     null_conditioning_image,
     num_conditioning_channels,
 )
-from scribblegen.controlnet_record import check_record, choose_null_condition
-from scribblegen.diffusion import Diffusion
-from scribblegen.encode_ratio import TimestepGrid
-from scribblegen.engine import DenoiserPool, Denoising
-from scribblegen.geometry import network_size
+from scribblegen.families.stable_diffusion.controlnet_record import (
+    check_record,
+    choose_null_condition,
+)
+from scribblegen.families.stable_diffusion.geometry import network_size
+from scribblegen.families.stable_diffusion.networks import Diffusion
 from scribblegen.images import image_to_tensor, resize_image
-from scribblegen.jobs import Conditions, Job, Twin
 from scribblegen.methods.scribblegen_config import Cell, ScribbleGenConfig
 from scribblegen.prompts import PROMPT_STEM, sample_prompt
 from scribblegen.records import Sample
 from scribblegen.seeds import derive_seed
-from scribblegen.stage_times import StageTimes
-from scribblegen.transfers import to_device
 
 logger = logging.getLogger(__name__)
 
@@ -78,13 +81,13 @@ class ScribbleGen:
         self.times = StageTimes(diffusion.device)
         self.pools: dict[tuple[int, int], DenoiserPool] = {}
         self._prompts: dict[str, torch.Tensor] = {}
-        self._null_hints: dict[tuple[int, int], torch.Tensor] = {}
+        self._null_conditionings: dict[tuple[int, int], torch.Tensor] = {}
         self._check_fit()
         # Cells whose runs are the same are computed once and given to each.
-        self._cells_of: dict[tuple[TimestepGrid, float], list[Cell]] = {}
+        self._cells_of: dict[tuple[Timesteps, float], list[Cell]] = {}
         for cell in self.cells:
             self._cells_of.setdefault((cell.grid, cell.guidance_scale), []).append(cell)
-        scales: dict[TimestepGrid, list[float]] = {}
+        scales: dict[Timesteps, list[float]] = {}
         for grid, w in self._cells_of:
             scales.setdefault(grid, []).append(w)
         self._job_cells = tuple((grid, tuple(ws)) for grid, ws in scales.items())
@@ -170,10 +173,14 @@ class ScribbleGen:
             image = image_to_tensor(resize_image(sample.image, *size))
             mean, std = diffusion.encode(to_device(image[None], device))
         with self.times.stage("condition"):
-            hint = conditioning_image(
-                fit_scribble(sample.scribble, *size), self.classes, self.config.hint_encoding
+            conditioning = conditioning_image(
+                fit_scribble(sample.scribble, *size),
+                self.classes,
+                self.config.conditioning_encoding,
             )
-            embedded = diffusion.embed_hint(to_device(torch.from_numpy(hint)[None], device))[0]
+            embedded = diffusion.embed_conditioning(
+                to_device(torch.from_numpy(conditioning)[None], device)
+            )[0]
             texts = [self.twin_prompt(sample, i) for i in range(self.config.replicates)]
             conditions = [self._conditions(text, embedded, size) for text in texts]
         jobs = []
@@ -207,12 +214,17 @@ class ScribbleGen:
             return 0
         return max(cell.grid.num_steps for cell in self.cells)
 
-    def _conditions(self, prompt: str, hint: torch.Tensor, size: tuple[int, int]) -> Conditions:
-        drops_hint, drops_text = drops(self.null_condition)
+    def _conditions(
+        self, prompt: str, conditioning: torch.Tensor, size: tuple[int, int]
+    ) -> Conditions:
+        drops_conditioning, drops_text = drops(self.null_condition)
         embedded = self._embed_prompt(prompt)
         return Conditions(
             prompts=(embedded, self._embed_prompt("") if drops_text else embedded),
-            hints=(hint, self._null_hint(size) if drops_hint else hint),
+            conditionings=(
+                conditioning,
+                self._null_conditioning(size) if drops_conditioning else conditioning,
+            ),
         )
 
     def _embed_prompt(self, prompt: str) -> torch.Tensor:
@@ -223,14 +235,16 @@ class ScribbleGen:
             self._prompts[prompt] = self.diffusion.embed_prompt(prompt)
         return self._prompts[prompt]
 
-    def _null_hint(self, size: tuple[int, int]) -> torch.Tensor:
-        if size not in self._null_hints:
+    def _null_conditioning(self, size: tuple[int, int]) -> torch.Tensor:
+        if size not in self._null_conditionings:
             diffusion = self.diffusion
             empty = null_conditioning_image(
-                diffusion.conditioning_channels, *size, diffusion.record.null_hint
+                diffusion.conditioning_channels, *size, diffusion.record.null_conditioning
             )
-            self._null_hints[size] = self.diffusion.embed_hint(torch.from_numpy(empty)[None])[0]
-        return self._null_hints[size]
+            self._null_conditionings[size] = self.diffusion.embed_conditioning(
+                torch.from_numpy(empty)[None]
+            )[0]
+        return self._null_conditionings[size]
 
     def _new_pool(self) -> DenoiserPool:
         return DenoiserPool(
@@ -249,7 +263,7 @@ class ScribbleGen:
 
     def _check_fit(self) -> None:
         record = self.diffusion.record
-        check_record(record, self.classes, self.config.hint_encoding)
+        check_record(record, self.classes, self.config.conditioning_encoding)
         if record.prompt_stem not in (None, self.config.prompt_stem):
             logger.warning(
                 "the ControlNet was trained on prompts that begin %r, not %r: see `prompt_stem`",
@@ -258,18 +272,19 @@ class ScribbleGen:
             )
         if self.null_condition is None and max(self.config.guidance_scales) > 1:
             raise ValueError(
-                "`guidance_scales` must be 1: the ControlNet was trained without dropping hint or "
-                f"text, so it cannot be guided. Got {self.config.guidance_scales}."
+                "`guidance_scales` must be 1: the ControlNet was trained without dropping hint "
+                f"or text, so it cannot be guided. Got {self.config.guidance_scales}."
             )
-        needed = num_conditioning_channels(self.classes, self.config.hint_encoding)
+        needed = num_conditioning_channels(self.classes, self.config.conditioning_encoding)
         takes = self.diffusion.conditioning_channels
         if takes != needed:
             advice = "Use a ControlNet trained on these classes"
             if takes == 3:
-                advice += ", or `hint_encoding` rgb_palette"
+                advice += ", or `conditioning_encoding` rgb_palette"
             raise ValueError(
-                f"`controlnet` takes {takes} conditioning channels, but `hint_encoding` "
-                f"{self.config.hint_encoding} of {len(self.classes)} classes makes {needed}. "
+                f"`controlnet` takes {takes} conditioning channels, but `conditioning_encoding` "
+                f"{self.config.conditioning_encoding} of {len(self.classes)} classes makes "
+                f"{needed}. "
                 f"{advice}."
             )
         network_size(

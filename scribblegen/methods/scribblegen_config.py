@@ -3,16 +3,19 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scribblegen.conditioning import HINT_ENCODINGS, NULL_CONDITIONS
 from scribblegen.configs import option
-from scribblegen.encode_ratio import (
+from scribblegen.engine.encode_ratio import (
     ENCODE_RATIO_MODES,
     SAMPLERS,
     NoiseSchedule,
-    TimestepGrid,
-    timestep_grid,
+    Timesteps,
+    timesteps_of,
 )
-from scribblegen.geometry import GEOMETRIES, OUTPUT_SIZES
+from scribblegen.families.stable_diffusion.conditioning import (
+    CONDITIONING_ENCODINGS,
+    NULL_CONDITIONS,
+)
+from scribblegen.families.stable_diffusion.geometry import GEOMETRIES, OUTPUT_SIZES
 from scribblegen.prompts import PROMPT_MODES
 
 DTYPE_NAMES = ("auto", "float32", "bfloat16", "float16")
@@ -60,7 +63,7 @@ class ScribbleGenConfig:
         None,
         "What the unconditional branch drops: text, hint or both; the ControlNet's own if unset.",
     )
-    hint_encoding: str = option("one_hot", "one_hot (a plane per class) or rgb_palette.")
+    conditioning_encoding: str = option("one_hot", "one_hot (a plane per class) or rgb_palette.")
     prompt_mode: str | None = option(
         None,
         "classes (stem and class names), stem, or caption (the source's own); as the ControlNet "
@@ -111,7 +114,7 @@ class ScribbleGenConfig:
     def __post_init__(self) -> None:
         for name, known in (
             ("encode_ratio_mode", ENCODE_RATIO_MODES),
-            ("hint_encoding", HINT_ENCODINGS),
+            ("conditioning_encoding", CONDITIONING_ENCODINGS),
             ("prompt_mode", (None, *PROMPT_MODES)),
             ("geometry", GEOMETRIES),
             ("output_size", OUTPUT_SIZES),
@@ -153,7 +156,7 @@ class ScribbleGenConfig:
             Cell(
                 w,
                 r,
-                timestep_grid(
+                timesteps_of(
                     r,
                     self.num_inference_steps,
                     mode=self.encode_ratio_mode,
@@ -174,7 +177,7 @@ class Cell:
 
     guidance_scale: float
     encode_ratio: float
-    grid: TimestepGrid
+    grid: Timesteps
 
     @property
     def subset(self) -> str:

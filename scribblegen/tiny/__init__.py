@@ -16,9 +16,9 @@ def tiny_folder() -> Path:
     return Path(str(resources.files(__name__))) / "pipeline"
 
 
-def default_pipeline(classes: Classes, hint_encoding: str) -> str:
+def default_pipeline(classes: Classes, conditioning_encoding: str) -> str:
     """`tiny` where its ControlNet was trained on these classes, else `random`."""
     config = json.loads((tiny_folder() / "controlnet" / "config.json").read_text("utf-8"))
     record = config["_scribblegen"]
     fits = tuple(record["class_names"]) == classes.names
-    return TINY if fits and record["hint_encoding"] == hint_encoding else RANDOM
+    return TINY if fits and record["conditioning_encoding"] == conditioning_encoding else RANDOM

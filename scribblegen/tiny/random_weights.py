@@ -7,8 +7,8 @@ import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from scribblegen.controlnet_record import ControlNetRecord, write_record
-from scribblegen.diffusion import Diffusion
+from scribblegen.families.stable_diffusion.controlnet_record import ControlNetRecord, write_record
+from scribblegen.families.stable_diffusion.networks import Diffusion
 
 SCHEDULER_CONFIG = {
     "_class_name": "DDIMScheduler",
@@ -36,7 +36,7 @@ def random_parts(
     """Keyword arguments of `Diffusion`, all weights random but the same for the same seed.
 
     64x64 images, 16x16 latents. The ControlNet's output layers, zero in a fresh ControlNet, are
-    random too: its hint shows.
+    random too: its conditioning shows.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -15,10 +15,10 @@ from diffusers import AutoencoderTiny
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.sources import open_source
+from scribblegen.families.open import load_diffusion
 from scribblegen.images import tensor_to_image
 from scribblegen.methods.scribblegen import ScribbleGen
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.pretrained import load_diffusion
 from scribblegen.records import Sample
 from scribblegen.tiny import tiny_folder
 from tests.benchmarks.timing import environment, in_turns, save, spread, times_faster

@@ -12,7 +12,7 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from scribblegen.controlnet_record import ControlNetRecord, write_record
+from scribblegen.families.stable_diffusion.controlnet_record import ControlNetRecord, write_record
 from scribblegen.tiny.random_weights import SCHEDULER_CONFIG, random_parts
 from tests.pool_jobs import CHANNELS, stock
 

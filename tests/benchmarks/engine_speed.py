@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scribblegen.diffusion import Diffusion
-from scribblegen.encode_ratio import timestep_grid
-from scribblegen.engine import DenoiserPool
-from scribblegen.jobs import Conditions, Job
+from scribblegen.engine.encode_ratio import timesteps_of
+from scribblegen.engine.jobs import Conditions, Job
+from scribblegen.engine.pool import DenoiserPool
+from scribblegen.families.stable_diffusion.networks import Diffusion
 from tests.benchmarks.engine_networks import (
     SIZES,
     compiled_pipeline,
@@ -39,7 +39,7 @@ class Photograph:
 
     number: int
     image: Tensor  # (1, 3, H, W) in [0, 1]
-    hint: Tensor  # (1, C, H, W)
+    conditioning: Tensor  # (1, C, H, W)
 
     @property
     def prompt(self) -> str:
@@ -140,7 +140,7 @@ class Bench:
         images = pipeline(
             prompt=[source.prompt for source in sources],
             image=torch.cat([source.image for source in sources]),
-            control_image=torch.cat([source.hint for source in sources]),
+            control_image=torch.cat([source.conditioning for source in sources]),
             strength=ratio,
             num_inference_steps=self.steps,
             guidance_scale=scale,
@@ -158,7 +158,7 @@ class Bench:
         mean, std = diffusion.encode(2 * source.image - 1)
         drawn = torch.randn(2, *mean.shape, generator=generator, dtype=self.dtype)
         posterior, noise = drawn.float().to(diffusion.device)
-        embedded = diffusion.embed_hint(source.hint)[0]
+        embedded = diffusion.embed_conditioning(source.conditioning)[0]
         for prompt in (source.prompt, ""):
             if prompt not in prompts:
                 prompts[prompt] = diffusion.embed_prompt(prompt)
@@ -166,7 +166,7 @@ class Bench:
         for scale, ratio in pairs:
             scales[ratio].append(scale)
         grids = {
-            timestep_grid(ratio, self.steps, pure_noise_at_one=False): ratio for ratio in scales
+            timesteps_of(ratio, self.steps, pure_noise_at_one=False): ratio for ratio in scales
         }
         return Job(
             key=(number, grids),
@@ -226,8 +226,10 @@ def prefix_speed(size: str, rounds: int, *, device: str = "cpu") -> dict[str, An
     timesteps = torch.randint(0, 1000, (ROWS // 2,), generator=generator).repeat(2)
     prompts = torch.cat([diffusion.embed_prompt(p).expand(ROWS // 2, -1, -1) for p in ("a", "")])
     source = photographs(1, SIZES[size].side)[0]
-    hints = diffusion.embed_hint(source.hint).expand(ROWS, -1, -1, -1).contiguous()
-    arguments = (latents.to(device), timesteps.to(device), prompts, hints)
+    conditionings = (
+        diffusion.embed_conditioning(source.conditioning).expand(ROWS, -1, -1, -1).contiguous()
+    )
+    arguments = (latents.to(device), timesteps.to(device), prompts, conditionings)
     found: dict[str, Tensor] = {}
 
     def call(name: str, **options: bool) -> None:
@@ -237,7 +239,7 @@ def prefix_speed(size: str, rounds: int, *, device: str = "cpu") -> dict[str, An
     taken = in_turns(
         {
             "for every row": lambda: call("for every row"),
-            "once": lambda: call("once", paired=True, same_hints=True),
+            "once": lambda: call("once", paired=True, same_conditioning=True),
         },
         rounds=rounds,
     )

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from scribblegen.engine import DenoiserPool
+from scribblegen.engine.pool import DenoiserPool
 from scribblegen.images import encode_image, tensor_to_image
-from scribblegen.patient_executor import PatientExecutor
+from scribblegen.runs.patient_executor import PatientExecutor
 from tests.benchmarks.engine_networks import SIZES
 from tests.benchmarks.engine_speed import ROWS, SCALES, Bench, Cell, grid_cells, grid_speed
 from tests.benchmarks.timing import environment, save, spread, wall_clock
@@ -50,9 +50,9 @@ def operations(bench: Bench) -> dict[str, float]:
     shape = diffusion.latent_shape(*source.image.shape[2:])
     prompt = diffusion.embed_prompt("a")[None]
     latents, timesteps = torch.zeros(1, *shape, device=device), torch.ones(1, device=device).long()
-    hint = diffusion.embed_hint(source.hint)
+    conditioning = diffusion.embed_conditioning(source.conditioning)
     calls = {
-        "row": lambda: diffusion.denoiser(latents, timesteps, prompt, hint),
+        "row": lambda: diffusion.denoiser(latents, timesteps, prompt, conditioning),
         "decode": lambda: diffusion.decode(latents),
         "encode": lambda: diffusion.encode(source.image),
     }

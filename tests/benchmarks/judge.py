@@ -10,10 +10,10 @@ from functools import partial
 import numpy as np
 import torch
 
-from scribblegen.builders.scene_kinds import SCENE_CLASSES
-from scribblegen.builders.scenes import SceneSource
-from scribblegen.trainers.confusion import confusion_matrix, scores
-from scribblegen.trainers.small_segmentor import (
+from scribblegen.builders.scenes.kinds import SCENE_CLASSES
+from scribblegen.builders.scenes.source import SceneSource
+from scribblegen.trainers.segmentation.confusion import confusion_matrix, scores
+from scribblegen.trainers.segmentation.small_segmentor import (
     SmallSegmentorForSemanticSegmentation as SmallSegmentor,
 )
 from tests.benchmarks.judge_training import segment, train_small_segmentor

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from scribblegen.classes import IGNORE_INDEX
 from scribblegen.seeds import numpy_generator
-from scribblegen.trainers.small_segmentor import (
+from scribblegen.trainers.segmentation.small_segmentor import (
     SmallSegmentorConfig,
     SmallSegmentorForSemanticSegmentation,
 )

@@ -16,14 +16,14 @@ import torch
 from tqdm import tqdm
 
 from scribblegen.builders.config import SourceConfig
-from scribblegen.builders.scene_kinds import COLOURS, SCENE_CLASSES
-from scribblegen.builders.scene_painter import render_scene
-from scribblegen.builders.scenes import open_scenes
+from scribblegen.builders.scenes.kinds import COLOURS, SCENE_CLASSES
+from scribblegen.builders.scenes.painter import render_scene
+from scribblegen.builders.scenes.source import open_scenes
 from scribblegen.cards.gallery import GalleryRow, draw_scribble, render_gallery
-from scribblegen.jobs import Conditions
-from scribblegen.pretrained import load_diffusion
+from scribblegen.engine.jobs import Conditions
+from scribblegen.families.open import load_diffusion
 from scribblegen.tiny import tiny_folder
-from scribblegen.trainers.small_segmentor import (
+from scribblegen.trainers.segmentation.small_segmentor import (
     SmallSegmentorForSemanticSegmentation as SmallSegmentor,
 )
 from tests.benchmarks.judge import (
@@ -62,11 +62,11 @@ def consistency(studio: Studio, judge: SmallSegmentor, grids: dict[str, dict]) -
         {"images": "real scenes", **agreement(judge, real, scribbles)},
         {"images": "reconstruction", **agreement(judge, studio.reconstructions(), scribbles)},
     ]
-    for name, hint, text, w in (
+    for name, conditioning, text, w in (
         ("prompt only", False, True, 2.0),
         ("unconditional", False, False, 1.0),
     ):
-        conditions = studio.conditions(hint, text, "text")
+        conditions = studio.conditions(conditioning, text, "text")
         images = studio.draw(conditions, [w], [1.0], description=name)[w, 1.0]
         rows.append({"images": name, "guidance_scale": w, **agreement(judge, images, scribbles)})
     for null, cells in grids.items():
@@ -129,7 +129,9 @@ def text(studio: Studio, judge: SmallSegmentor, count: int) -> dict[str, dict[st
             asked.append((scene.caption, scene.objects[0].class_name, colours[0]))
             real.append(scene.image)
     conditions = [
-        Conditions((studio.diffusion.embed_prompt(caption), studio.no_text), (studio.no_hint,) * 2)
+        Conditions(
+            (studio.diffusion.embed_prompt(caption), studio.no_text), (studio.no_conditioning,) * 2
+        )
         for caption, _, _ in asked
     ]
     drawn = studio.draw(conditions, [4.0], [1.0], conditioning_scale=0.0, description="captions")
@@ -179,7 +181,9 @@ def caption_sheet(studio: Studio) -> bytes:
         for thing, where in _THINGS for colour in colours
     ]  # fmt: skip
     conditions = [
-        Conditions((studio.diffusion.embed_prompt(text), studio.no_text), (studio.no_hint,) * 2)
+        Conditions(
+            (studio.diffusion.embed_prompt(text), studio.no_text), (studio.no_conditioning,) * 2
+        )
         for text in captions
     ]
     images = studio.draw(conditions, [4.0], [1.0], conditioning_scale=0.0, description="sheet")

@@ -19,13 +19,13 @@ import torch
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.files import content_key
 from scribblegen.builders.sources import open_source
-from scribblegen.denoiser import Denoiser
-from scribblegen.diffusion import Diffusion
-from scribblegen.generation import generate_parts
+from scribblegen.families.stable_diffusion.denoiser import Denoiser
+from scribblegen.families.stable_diffusion.networks import Diffusion
 from scribblegen.methods.scribblegen import ScribbleGen
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.parts import finished_parts
-from scribblegen.shards import (
+from scribblegen.runs.generation import generate_parts
+from scribblegen.runs.parts import finished_parts
+from scribblegen.runs.shards import (
     UNITS_FOLDER,
     Shard,
     default_sources_per_shard,
@@ -34,7 +34,7 @@ from scribblegen.shards import (
     plan_units,
     write_manifest,
 )
-from scribblegen.shares import Part, share_out
+from scribblegen.runs.shares import Part, share_out
 from scribblegen.tiny.random_weights import random_parts
 from tests.benchmarks.timing import environment, save
 

@@ -28,14 +28,14 @@ from transformers import AutoModelForSemanticSegmentation, SegformerImageProcess
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.classes import Classes
+from scribblegen.commands.synthesis import build
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.synthesize import build
-from scribblegen.trainers.augmentation import Augmentation
-from scribblegen.trainers.confusion import confusion_matrix
-from scribblegen.trainers.metrics import MeanIoU
-from scribblegen.trainers.segmentation_config import SegmentationConfig
-from scribblegen.trainers.segmentation_data import SegmentationRows, View, Views
-from scribblegen.trainers.segmentation_run import train_segmentation
+from scribblegen.trainers.segmentation.augmentation import Augmentation
+from scribblegen.trainers.segmentation.config import SegmentationConfig
+from scribblegen.trainers.segmentation.confusion import confusion_matrix
+from scribblegen.trainers.segmentation.data import SegmentationRows, View, Views
+from scribblegen.trainers.segmentation.metrics import MeanIoU
+from scribblegen.trainers.segmentation.run import train_segmentation
 from tests.benchmarks.timing import environment, in_turns, save, spread, times_faster
 
 SIZE, NUM_LABELS = 512, 21

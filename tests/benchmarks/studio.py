@@ -6,14 +6,17 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from scribblegen.builders.scene_kinds import SCENE_CLASSES
+from scribblegen.builders.scenes.kinds import SCENE_CLASSES
 from scribblegen.classes import present_classes
-from scribblegen.conditioning import conditioning_image, null_conditioning_image
-from scribblegen.diffusion import Diffusion
-from scribblegen.encode_ratio import timestep_grid
-from scribblegen.engine import DenoiserPool, Denoising
+from scribblegen.engine.encode_ratio import timesteps_of
+from scribblegen.engine.jobs import Conditions, Job
+from scribblegen.engine.pool import DenoiserPool, Denoising
+from scribblegen.families.stable_diffusion.conditioning import (
+    conditioning_image,
+    null_conditioning_image,
+)
+from scribblegen.families.stable_diffusion.networks import Diffusion
 from scribblegen.images import image_to_tensor, tensor_to_image
-from scribblegen.jobs import Conditions, Job
 from scribblegen.prompts import sample_prompt
 from scribblegen.records import Sample
 from scribblegen.seeds import derive_seed
@@ -34,13 +37,15 @@ class Studio:
         self.diffusion, self.samples = diffusion, samples
         record = diffusion.record
         channels = diffusion.conditioning_channels
-        empty = null_conditioning_image(channels, SIZE, SIZE, record.null_hint)
-        self.no_hint = diffusion.embed_hint(torch.from_numpy(empty)[None])[0]
+        empty = null_conditioning_image(channels, SIZE, SIZE, record.null_conditioning)
+        self.no_conditioning = diffusion.embed_conditioning(torch.from_numpy(empty)[None])[0]
         self.no_text = diffusion.embed_prompt("")
-        self.hints, self.prompts, self.latents = [], [], []
+        self.conditionings, self.prompts, self.latents = [], [], []
         for sample in samples:
-            hint = conditioning_image(sample.scribble, SCENE_CLASSES, "one_hot")
-            self.hints.append(diffusion.embed_hint(torch.from_numpy(hint)[None])[0])
+            conditioning = conditioning_image(sample.scribble, SCENE_CLASSES, "one_hot")
+            self.conditionings.append(
+                diffusion.embed_conditioning(torch.from_numpy(conditioning)[None])[0]
+            )
             names = [SCENE_CLASSES.names[i] for i in present_classes(sample.scribble)]
             prompt = sample_prompt(
                 names, sample.prompt, str(record.prompt_mode), str(record.prompt_stem)
@@ -49,16 +54,19 @@ class Studio:
             mean, _ = diffusion.encode(image_to_tensor(sample.image)[None])
             self.latents.append(diffusion.vae.config.scaling_factor * mean[0])
 
-    def conditions(self, hint: bool, text: bool, null: str) -> list[Conditions]:
-        """Of every sample, with or without its own hint and text; `null` is dropped again."""
+    def conditions(self, conditioning: bool, text: bool, null: str) -> list[Conditions]:
+        """Of every sample, with or without its conditioning and text; `null` is dropped too."""
         made = []
-        for own_hint, own_text in zip(self.hints, self.prompts, strict=True):
-            shown = own_hint if hint else self.no_hint
+        for own_conditioning, own_text in zip(self.conditionings, self.prompts, strict=True):
+            shown = own_conditioning if conditioning else self.no_conditioning
             said = own_text if text else self.no_text
             made.append(
                 Conditions(
                     prompts=(said, self.no_text if null in ("text", "both") else said),
-                    hints=(shown, self.no_hint if null in ("hint", "both") else shown),
+                    conditionings=(
+                        shown,
+                        self.no_conditioning if null in ("hint", "both") else shown,
+                    ),
                 )
             )
         return made
@@ -75,7 +83,7 @@ class Studio:
     ) -> dict[tuple[float, float], np.ndarray]:
         """(guidance scale, encode ratio) -> images (N, 64, 64, 3) uint8, in the samples' order."""
         schedule = self.diffusion.prediction.schedule
-        grids = {r: timestep_grid(r, STEPS, schedule=schedule) for r in encode_ratios}
+        grids = {r: timesteps_of(r, STEPS, schedule=schedule) for r in encode_ratios}
         ratio_of = {grid: r for r, grid in grids.items()}
         scales = tuple(guidance_scales)
         pool = DenoiserPool(

@@ -21,8 +21,8 @@ from datasets.arrow_writer import ArrowWriter
 from PIL import Image as PILImage
 
 from scribblegen.images import IMAGE_FORMATS, decode_image, encode_image
-from scribblegen.patient_executor import PatientExecutor
-from scribblegen.shards import write_shard
+from scribblegen.runs.patient_executor import PatientExecutor
+from scribblegen.runs.shards import write_shard
 from tests.benchmarks.timing import environment, in_turns, save, spread, times_faster
 
 SIDE = 512

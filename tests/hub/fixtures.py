@@ -46,5 +46,5 @@ def run_python(
 
 def scribblegen(hub: LoopbackHub, home: Path, *arguments: str, check: bool = True) -> str:
     """`scribblegen ARGUMENTS`; returns what it printed."""
-    done = run_python(hub, home, "-m", "scribblegen.cli", *arguments, check=check)
+    done = run_python(hub, home, "-m", "scribblegen", *arguments, check=check)
     return done.stdout + done.stderr

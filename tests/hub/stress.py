@@ -25,7 +25,7 @@ def publish_in_child(folder: str, repo_id: str, verify: bool, kill_after: float 
     if child == 0:
         code = 1
         try:
-            from scribblegen.builders.publish import publish
+            from scribblegen.builders.publish.dataset import publish
 
             publish(folder, repo_id, verify=verify)
             code = 0
@@ -44,8 +44,8 @@ def is_there(folder: str, repo_id: str) -> bool:
     """Whether the repository holds every shard of the folder; asked without faults' patience."""
     from huggingface_hub import HfApi
 
-    from scribblegen.builders.publish import open_local_run
-    from scribblegen.hub_upload import open_remote
+    from scribblegen.builders.publish.dataset import open_local_run
+    from scribblegen.hub.upload import open_remote
 
     remote = open_remote(HfApi(), repo_id, "dataset")
     run = open_local_run(folder)
@@ -64,7 +64,7 @@ def main() -> None:
     # Imported before the forks; nothing is connected yet.
     import huggingface_hub.utils._http as client
 
-    import scribblegen.builders.publish  # noqa: F401
+    import scribblegen.builders.publish.dataset  # noqa: F401
 
     real_sleep = time.sleep
 

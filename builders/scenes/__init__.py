@@ -1,0 +1,1 @@
+"""Procedural scenes of twelve classes with exact masks and captions."""

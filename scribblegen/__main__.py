@@ -1,0 +1,6 @@
+"""`python -m scribblegen <command>`: the console script, and what every launcher starts."""
+
+from scribblegen.cli import main
+
+if __name__ == "__main__":  # worker processes import this module too
+    main()

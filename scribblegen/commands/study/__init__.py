@@ -1,0 +1,1 @@
+"""`scribblegen study`: which scheme helps, with how little data."""

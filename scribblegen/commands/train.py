@@ -1,0 +1,146 @@
+"""`scribblegen train-...`: parse, open, train, print the folder."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from scribblegen.commands.command_line import is_to_launch, launch, refusals, set_up_logging
+
+
+def train_controlnet(arguments: Sequence[str]) -> None:
+    """`scribblegen train-controlnet`: one ControlNet, or one for each of `--id_lists`."""
+    from scribblegen.builders.sources import open_source
+    from scribblegen.trainers.controlnet.config import ControlNetConfig, ControlNetRunConfig
+
+    def trainers(source_config: Any, config: Any, run_config: Any) -> Iterator[Any]:
+        from scribblegen.trainers.controlnet.trainer import ControlNetTrainer
+
+        for ids in run_config.id_lists or [source_config.ids]:
+            folder = Path(run_config.output_dir)
+            if run_config.id_lists:
+                folder = folder / Path(ids).stem.replace(":", "-")
+            source = open_source(replace(source_config, ids=ids))
+            assert source is not None  # the training split is always there
+            yield ControlNetTrainer(config, replace(run_config, output_dir=str(folder)), source)
+
+    _train("controlnet", arguments, (ControlNetConfig, ControlNetRunConfig), trainers,
+           "Trains a ControlNet on photographs with scribbles.")  # fmt: skip
+
+
+def train_autoencoder(arguments: Sequence[str]) -> None:
+    """`scribblegen train-autoencoder`."""
+    from scribblegen.builders.sources import open_source
+    from scribblegen.trainers.base.config import TrainingRunConfig
+    from scribblegen.trainers.small_pipeline.autoencoder_config import AutoencoderConfig
+
+    def trainers(source_config: Any, config: Any, run_config: Any) -> Iterator[Any]:
+        from scribblegen.trainers.small_pipeline.autoencoder import AutoencoderTrainer
+
+        source, validation = (open_source(source_config, s) for s in ("train", "validation"))
+        assert source is not None
+        yield AutoencoderTrainer(config, run_config, source, validation)
+
+    _train("autoencoder", arguments, (AutoencoderConfig, TrainingRunConfig), trainers,
+           "Trains a small autoencoder from nothing.")  # fmt: skip
+
+
+def train_text_to_image(arguments: Sequence[str]) -> None:
+    """`scribblegen train-text-to-image`."""
+    from scribblegen.builders.sources import open_source
+    from scribblegen.trainers.base.config import TrainingRunConfig
+    from scribblegen.trainers.small_pipeline.text_to_image_config import TextToImageConfig
+
+    def trainers(source_config: Any, config: Any, run_config: Any) -> Iterator[Any]:
+        from scribblegen.trainers.small_pipeline.text_to_image import TextToImageTrainer
+
+        source = open_source(source_config)
+        assert source is not None
+        yield TextToImageTrainer(config, run_config, source)
+
+    _train("text-to-image", arguments, (TextToImageConfig, TrainingRunConfig), trainers,
+           "Trains a small text-to-image pipeline over a trained autoencoder.")  # fmt: skip
+
+
+def train_segmentation(arguments: Sequence[str]) -> None:
+    """`scribblegen train-segmentation`; processes as its `--num_processes` or the launcher says."""
+    from dataclasses import dataclass
+
+    from scribblegen.configs import option, parse_configs
+    from scribblegen.trainers.segmentation.config import SegmentationConfig
+
+    @dataclass(frozen=True, kw_only=True)
+    class Processes:
+        num_processes: int = option(1, "Processes on this machine, through `accelerate launch`.")
+
+    command = "train-segmentation"
+    with refusals(command):
+        config, processes = parse_configs(
+            (SegmentationConfig, Processes),
+            arguments,
+            program=f"scribblegen {command}",
+            description="Trains a segmentor on real and synthetic subsets.",
+        )
+        if config.output_dir is None or not any(a.startswith("--output_dir") for a in arguments):
+            raise ValueError("`output_dir` must be given: the folder of the trained model.")
+    if is_to_launch(processes.num_processes):
+        launch("train-segmentation", processes.num_processes, arguments,
+                "Go on with --resume_from_checkpoint latest.")  # fmt: skip
+        return
+
+    from scribblegen.runs.processes import process_state
+    from scribblegen.trainers.segmentation.run import train_segmentation as train
+
+    main_process = process_state().is_main_process
+    set_up_logging(main_process)
+    with refusals(command):
+        measured = train(config)
+    if main_process:
+        for key, value in measured.items():
+            if isinstance(value, float) and "_iou_" in f"{key}_":
+                print(f"{key:<40} {value:.4f}")
+        print(config.output_dir)
+
+
+def _train(
+    name: str,
+    arguments: Sequence[str],
+    config_types: tuple[type, type],
+    trainers: Callable[[Any, Any, Any], Iterator[Any]],
+    description: str,
+) -> None:
+    """A training command: in this process, or in as many as `--num_processes` says.
+
+    Args:
+        name: of the command after `train-`.
+        config_types: what is trained; where to.
+        trainers: of the parsed source, config and run config, one after the other.
+    """
+    from scribblegen.builders.config import SourceConfig
+    from scribblegen.configs import parse_configs
+
+    command = f"train-{name}"
+    with refusals(command):
+        configs = parse_configs(
+            (SourceConfig, *config_types),
+            arguments,
+            program=f"scribblegen {command}",
+            description=description,
+        )
+        run_config = configs[-1]
+        if run_config.output_dir is None:
+            raise ValueError("`output_dir` must be given: the folder of the trained model.")
+    if is_to_launch(run_config.num_processes):
+        advice = "Go on with --resume_from_checkpoint latest."
+        launch(command, run_config.num_processes, arguments, advice)
+        return
+
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from scribblegen.runs.processes import process_state
+
+    set_up_logging(process_state().is_main_process)
+    with refusals(command, (ValueError, OSError, FloatingPointError)):
+        with logging_redirect_tqdm():
+            for trainer in trainers(*configs):
+                print(trainer.train())

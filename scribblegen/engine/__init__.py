@@ -1,0 +1,1 @@
+"""The denoiser pool: many trajectories of any length in calls of one fixed shape."""

@@ -1,0 +1,1 @@
+"""Model families: networks that predict noise, each behind one `Family`."""

@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: one commit for all files, retried by cause."""

@@ -1,0 +1,1 @@
+"""Scribbles: simulated from masks, drawn, degraded, read from files."""

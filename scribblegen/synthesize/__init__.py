@@ -1,0 +1,1 @@
+"""What `accelerate launch -m scribblegen.synthesize` starts: `scribblegen build`."""

@@ -1,0 +1,1 @@
+"""Optimiser steps with checkpoints: what every diffusion trainer shares."""

@@ -1,0 +1,1 @@
+"""Trains a ControlNet on scribbles over a frozen pipeline."""

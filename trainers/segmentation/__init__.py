@@ -1,0 +1,1 @@
+"""Trains segmentors on photographs, scribbles and twins, and measures them."""

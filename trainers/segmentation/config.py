@@ -1,0 +1,171 @@
+"""The options of segmentation training: those of `TrainingArguments`, and these."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from scribblegen.configs import option
+from scribblegen.trainers.segmentation.augmentation import Augmentation
+from scribblegen.trainers.segmentation.data import LABELS
+from scribblegen.trainers.segmentation.inference import Inference
+from scribblegen.trainers.segmentation.schemes import SCHEMES
+
+CROP = "crop513"
+EVAL_PROTOCOLS = ("full", CROP)
+# Of `TrainingArguments`: what decides the weights.
+_DECISIVE = (
+    "seed", "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs",
+    "max_steps", "learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps",
+    "weight_decay", "optim", "optim_args", "adam_beta1", "adam_beta2", "adam_epsilon",
+    "max_grad_norm", "bf16", "fp16",
+)  # fmt: skip
+
+
+@dataclass
+class SegmentationConfig(TrainingArguments):
+    """How a segmentor is trained on real and synthetic subsets."""
+
+    real: str | None = option(None, "REPO or REPO:subset of the photographs: folder or Hub id.")
+    synthetic: list[str] = option([], "REPO:subset of each set of twins.")
+    labels: str = option("scribble", "scribble or mask, of the photographs.")
+    scheme: str = option("none", f"How twins are mixed in: {', '.join(SCHEMES)}.")
+    twins_per_real: int = option(1, "Twins drawn for every photograph.")
+    replacement_rate: float = option(0.5, "Of scheme replacement.")
+    iteration_matched: bool = option(
+        True, "An epoch draws as many images as there are photographs, whatever the scheme."
+    )
+    eval_data: str | None = option(None, "REPO or REPO:subset that is reported; `real` if unset.")
+    eval_split: str | None = option(
+        "validation", "Split of it that is reported; give an empty one to report nothing."
+    )
+    eval_labels: str = option("mask", "mask or scribble: what the report is measured against.")
+    selection_share: float = option(
+        0.0, "Share of the training photographs kept apart to choose the best checkpoint by; it is "
+        "measured against `labels`."
+    )  # fmt: skip
+    min_agreement: float | None = option(
+        None, "Leave out twins on less of whose scribble the segmentor that judges them agrees."
+    )
+    best_twins: int | None = option(
+        None, "Keep this many twins of a photograph in each subset, those that it agrees with most."
+    )
+    agreement_model: str | None = option(
+        None,
+        "Segmentor that judges twins, trained on real photographs: folder or Hub id; if "
+        "unset what `scores` has of the one that they were built with.",
+    )
+    max_source_distance: float | None = option(
+        None, "Leave out twins farther from their photograph: `scores` has the distance."
+    )
+    model_name_or_path: str | None = option(
+        None, "Pretrained segmentor or backbone, folder or Hub id; untrained weights if unset."
+    )
+    architecture: str | None = option(
+        None, "small, deeplabv3plus, or a model type of transformers such as segformer; that of "
+        "`model_name_or_path` if unset, else small."
+    )  # fmt: skip
+    adaptive_tolerance: float = option(
+        0.1, "Of scheme adaptive: it draws from the highest encode ratio whose twins the segmentor "
+        "agrees with up to this less than with the photographs."
+    )  # fmt: skip
+    output_stride: int = option(16, "Of deeplabv3plus: 8 or 16.")
+    head_learning_rate_factor: float = option(1.0, "Learning rate of the head, as a multiple.")
+    crop_size: int = option(513, "Side of the training crop.")
+    scale_min: float = option(0.5, "Smallest random scale of the shorter side against the crop.")
+    scale_max: float = option(2.0, "Largest.")
+    flip: float = option(0.5, "Probability to mirror.")
+    blur: float = option(0.0, "Probability of a Gaussian blur.")
+    jitter: float = option(0.0, "Largest relative change of brightness, contrast, saturation.")
+    cache_gb: float = option(1.0, "GB of decoded pictures that each loading process keeps.")
+    divide_by_batch: bool = option(
+        False, "Divide the cross-entropy by the samples of a call once more, as RLoss does."
+    )
+    absent_class_weight: float = option(0.0, "Weight of the absent-class loss.")
+    dense_crf_weight: float = option(0.0, "Weight of the dense CRF loss; the paper's is 2e-9.")
+    gated_crf_weight: float = option(0.0, "Weight of the gated CRF loss.")
+    crf_sigma_rgb: float = option(15.0, "Of the dense CRF loss, of 255.")
+    crf_sigma_xy: float = option(100.0, "Of the dense CRF loss, in pixels.")
+    crf_scale: float = option(0.5, "Size at which the dense CRF loss is computed.")
+    eval_protocol: str = option(
+        "full", "full: every image at its own size; crop513: as RLoss, the centre of the image "
+        "scaled to a shorter side of `crop_size`."
+    )  # fmt: skip
+    eval_size: int | None = option(
+        None, "Shorter side at which the segmentor sees an image; `crop_size` if unset, 0: its own."
+    )
+    eval_window: int | None = option(
+        None, "Side of a sliding window, for segmentors of one input size; whole images if unset."
+    )
+    eval_scales: list[float] = option([1.0], "Scales to average over.")
+    eval_flip: bool = option(False, "Average over the mirrored image too.")
+
+    def __post_init__(self) -> None:
+        if self.load_best_model_at_end and not self.selection_share:
+            raise ValueError(
+                "`load_best_model_at_end` needs a `selection_share` above 0: the best checkpoint "
+                "is not chosen on the split that is reported."
+            )
+        if self.load_best_model_at_end:
+            self.metric_for_best_model: str | None = self.metric_for_best_model or "mean_iou"
+        if not torch.accelerator.is_available():
+            self.use_cpu = True  # else bfloat16 is refused
+        super().__post_init__()
+        self.remove_unused_columns = False  # the views are made from what it would remove
+        for name, known in (
+            ("labels", tuple(LABELS)),
+            ("eval_labels", tuple(LABELS)),
+            ("scheme", SCHEMES),
+            ("eval_protocol", EVAL_PROTOCOLS),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"`{name}` must be one of {known}. Got {getattr(self, name)!r}.")
+        if not 0 <= self.selection_share < 1:
+            raise ValueError(f"`selection_share` must be in [0, 1). Got {self.selection_share}.")
+        if self.agreement_model and self.min_agreement is None and self.best_twins is None:
+            raise ValueError(
+                "`min_agreement` or `best_twins` must be given with `agreement_model`: they say "
+                "which twins stay."
+            )
+        if self.scheme != "none" and not self.synthetic:
+            raise ValueError(f"`synthetic` must name a subset with twins for scheme {self.scheme}.")
+        if self.scheme == "none" and self.synthetic:
+            raise ValueError(
+                f"`scheme` must be one that draws twins, such as uniform, since `synthetic` names "
+                f"{self.synthetic}. Got 'none'."
+            )
+        self.augmentation()
+        self.inference()
+
+    def augmentation(self) -> Augmentation:
+        """Of the training views."""
+        return Augmentation(
+            crop_size=self.crop_size,
+            scale=(self.scale_min, self.scale_max),
+            flip=self.flip,
+            blur=self.blur,
+            jitter=self.jitter,
+        )
+
+    def inference(self) -> Inference:
+        """Of the evaluation."""
+        size = self.crop_size if self.eval_size is None else self.eval_size or None
+        return Inference(
+            size=None if self.eval_protocol == CROP else size,
+            window=self.eval_window,
+            scales=tuple(self.eval_scales),
+            flip=self.eval_flip,
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """The options that decide the weights, as text and numbers: for cards and for resuming."""
+        theirs = set(TrainingArguments.__dataclass_fields__)
+        own = [name for name in self.__dataclass_fields__ if name not in theirs]
+        written = self.to_dict()
+        return {name: written[name] for name in (*own, *_DECISIVE)}
+
+    def changed(self) -> dict[str, Any]:
+        """The options that are not at their defaults, as text and numbers."""
+        usual = type(self)().to_dict()
+        return {key: value for key, value in self.to_dict().items() if value != usual[key]}

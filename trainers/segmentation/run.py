@@ -1,0 +1,284 @@
+"""Data, model and options in; a trained, measured segmentor in a folder out."""
+
+import copy
+import json
+import logging
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import (
+    AutoImageProcessor,
+    SegformerImageProcessor,
+    set_seed,
+)
+from transformers.trainer_utils import get_last_checkpoint
+
+from scribblegen import __version__
+from scribblegen.cards.segmentation import render_segmentation_card
+from scribblegen.configs import differences, to_arguments, without_paths
+from scribblegen.families.loading_errors import loading
+from scribblegen.hub.models import publish_model
+from scribblegen.trainers.judge import Judge
+from scribblegen.trainers.segmentation.config import CROP, SegmentationConfig
+from scribblegen.trainers.segmentation.confusion import scores
+from scribblegen.trainers.segmentation.data import (
+    SchemeSampler,
+    SegmentationRows,
+    Views,
+    WholeImages,
+    open_rows,
+)
+from scribblegen.trainers.segmentation.models import open_model
+from scribblegen.trainers.segmentation.row_selection import (
+    agreed_twins,
+    near_twins,
+    num_twins,
+    recorded_scores,
+    split_off,
+)
+from scribblegen.trainers.segmentation.schemes import Scheme
+from scribblegen.trainers.segmentation.trainer import SegmentationTrainer
+
+RUN_FILE = "run.json"
+LATEST = "latest"
+_UNTRAINED = (0.5, 0.5, 0.5)  # mean and deviation of a network that was never shown a picture
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentationData:
+    """What a training reads, opened and checked."""
+
+    training: SegmentationRows
+    selection: SegmentationRows | None  # kept apart, to choose the best checkpoint by
+    report: SegmentationRows | None
+
+
+def open_data(config: SegmentationConfig) -> SegmentationData:
+    """Opens all subsets before any work.
+
+    Raises:
+        ValueError: a subset, split or label is missing, or classes disagree.
+    """
+    if config.real is None:
+        raise ValueError("`real` must be given: the REPO or REPO:subset of the photographs.")
+    training = open_rows(config.real, config.synthetic, labels=config.labels)
+    report = selection = None
+    if config.eval_split:
+        report = open_rows(
+            config.eval_data or config.real, [], labels=config.eval_labels, split=config.eval_split
+        )
+        if report.classes.names != training.classes.names:
+            raise ValueError(
+                f"{config.eval_data} and {config.real} must have the same classes. They have "
+                f"{report.classes.names} and {training.classes.names}."
+            )
+    if config.selection_share:
+        training, selection = split_off(training, config.selection_share, config.seed)
+    if config.max_source_distance is not None:
+        training = near_twins(training, config.max_source_distance)
+    return SegmentationData(training, selection, report)
+
+
+def train_segmentation(config: SegmentationConfig) -> dict[str, Any]:
+    """Trains, measures and saves a segmentor in `config.output_dir`; pushes it where asked.
+
+    The folder holds model, processor, card, `all_results.json` and checkpoints. Started again with
+    `resume_from_checkpoint` it goes on, to the weights of an uninterrupted training.
+
+    Returns:
+        What was measured, named as by transformers' example: `eval_mean_iou`, `eval_iou_<class>`.
+
+    Raises:
+        ValueError, OSError: something is missing or does not fit; the message names the option.
+    """
+    data = open_data(config)
+    training = _agreed_twins(data.training, config)
+    model = open_model(
+        training.classes.names,
+        model_name_or_path=config.model_name_or_path,
+        architecture=config.architecture,
+        output_stride=config.output_stride,
+        seed=config.seed,
+    )
+    processor = open_processor(config)
+    norm = {"mean": processor.image_mean, "std": processor.image_std}
+    args = copy.copy(config)
+    args.dataloader_pin_memory &= config.device.type != "cpu"
+    args.push_to_hub = False  # once, at the end, with the card
+    cache_bytes = int(config.cache_gb * 1e9)
+    views = Views(training, config.augmentation(), seed=config.seed, cache_bytes=cache_bytes)
+    crop = config.crop_size if config.eval_protocol == CROP else None
+    report = data.report and WholeImages(data.report, crop=crop)
+    monitored = data.selection and WholeImages(data.selection, crop=crop)
+    identity = {
+        **without_paths(config.identity()),
+        "classes": list(training.classes.names),
+        "photographs": training.num_real,
+        "twins": num_twins(training),
+    }
+    folder = Path(str(config.output_dir))
+    checkpoint = _checkpoint(folder, config.resume_from_checkpoint, identity)
+    set_seed(config.seed)
+    trainer = SegmentationTrainer(
+        model,
+        args,
+        SchemeSampler(_scheme(config, training)),
+        train_dataset=views,
+        eval_dataset=monitored or report,
+        processing_class=processor,
+        **norm,
+    )
+    if trainer.is_world_process_zero():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / RUN_FILE).write_text(json.dumps(identity, indent=1) + "\n", "utf-8")
+    trained = trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.save_model()
+    trainer.save_metrics("train", trained.metrics)
+    names = training.classes.names
+    measured = _measure(trainer, report, "eval", names) if report else {}
+    if monitored:
+        measured |= _measure(trainer, monitored, "selection", names)
+    trainer.save_metrics("eval", measured)
+    trainer.save_state()
+    if trainer.is_world_process_zero():
+        _publish(config, trainer, identity, measured)
+    return measured
+
+
+def _publish(
+    config: SegmentationConfig,
+    trainer: SegmentationTrainer,
+    identity: dict[str, Any],
+    measured: dict[str, Any],
+) -> None:
+    """Writes the card, and pushes the folder where asked."""
+    folder = Path(str(config.output_dir))
+    card = render_segmentation_card(
+        identity,
+        measured,
+        name=folder.resolve().name,
+        architecture=type(trainer.model).__name__,
+        own_code=getattr(trainer.model, "_auto_class", None) is not None,
+        steps=trainer.state.global_step,
+        command=_command(config),
+        version=__version__,
+    )
+    (folder / "README.md").write_text(card, "utf-8")
+    if config.push_to_hub:
+        published = publish_model(folder, config.hub_model_id, private=config.hub_private_repo)
+        logger.info(f"published {published.address}")
+
+
+def open_processor(config: SegmentationConfig) -> Any:
+    """What brings a picture into the form that the segmentor was trained on, saved beside it."""
+    size = config.crop_size if config.eval_size is None else config.eval_size
+    shown: dict[str, Any] = {"do_resize": bool(size), "do_reduce_labels": False}
+    if size:
+        # One square where a window of fixed size slides: pipelines have no windows.
+        shown["size"] = (
+            {"height": size, "width": size} if config.eval_window else {"shortest_edge": size}
+        )
+    if config.model_name_or_path is None:
+        return SegformerImageProcessor(image_mean=_UNTRAINED, image_std=_UNTRAINED, **shown)
+    with loading("model_name_or_path", config.model_name_or_path, "has no image processor"):
+        theirs = AutoImageProcessor.from_pretrained(config.model_name_or_path)
+    return SegformerImageProcessor(
+        image_mean=theirs.image_mean, image_std=theirs.image_std, **shown
+    )
+
+
+def _command(config: SegmentationConfig) -> str:
+    """The command that trains it again, without paths of the machine."""
+    changed = {k: v for k, v in config.changed().items() if k in config.identity()}
+    arguments = to_arguments(without_paths(changed))
+    return shlex.join(["scribblegen", "train-segmentation", *arguments])
+
+
+def _scheme(config: SegmentationConfig, rows: SegmentationRows) -> Scheme:
+    return Scheme(
+        name=config.scheme,
+        num_real=rows.num_real,
+        twin_sets=rows.twin_sets,
+        twins_per_real=config.twins_per_real,
+        replacement_rate=config.replacement_rate,
+        num_epochs=_num_epochs(config, rows.num_real),
+        iteration_matched=config.iteration_matched,
+        seed=config.seed,
+    )
+
+
+def _num_epochs(config: SegmentationConfig, num_real: int) -> int:
+    """Epochs of the whole training, for schemes that change with them."""
+    if config.max_steps <= 0:
+        return math.ceil(config.num_train_epochs)
+    samples = config.train_batch_size * config.gradient_accumulation_steps * config.world_size
+    return max(1, math.ceil(config.max_steps * samples / num_real))
+
+
+def _checkpoint(folder: Path, asked: str | None, identity: dict[str, Any]) -> str | None:
+    """The checkpoint to go on from, if one is asked for; of this very training."""
+    if not asked or asked == "False":
+        return None
+    if (folder / RUN_FILE).is_file():
+        there = json.loads((folder / RUN_FILE).read_text("utf-8"))
+        differing = differences(there, identity)
+        if differing:
+            raise ValueError(
+                f"`resume_from_checkpoint`: {folder} holds another training: "
+                f"{'; '.join(differing)}. Take another `output_dir`, or the same options."
+            )
+    if asked not in (LATEST, "True"):
+        return asked
+    found = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    logger.info("no checkpoint yet: from the start" if found is None else f"going on from {found}")
+    return found
+
+
+def _agreed_twins(rows: SegmentationRows, config: SegmentationConfig) -> SegmentationRows:
+    """The twins in whose pictures a segmentor finds the scribble: a given one, or the build's."""
+    if config.min_agreement is None and config.best_twins is None:
+        return rows
+    if config.agreement_model is not None:
+        judge = Judge(config.agreement_model, rows.classes, config.device)
+
+        def measure(asked: Sequence[int]) -> np.ndarray:
+            return np.array([judge.agreement(*rows.read(row)) for row in asked])
+    else:
+        try:
+            recorded = recorded_scores(rows, "agreement")
+        except ValueError as error:
+            raise ValueError(
+                f"`min_agreement` and `best_twins` need an `agreement_model`: {error}"
+            ) from error
+
+        def measure(asked: Sequence[int]) -> np.ndarray:
+            return np.array([recorded[row] for row in asked])
+
+    kept = agreed_twins(rows, measure, at_least=config.min_agreement, best=config.best_twins)
+    logger.info(f"{num_twins(kept)} of {num_twins(rows)} twins are agreed with")
+    return kept
+
+
+def _measure(
+    trainer: SegmentationTrainer, images: WholeImages, prefix: str, names: tuple[str, ...]
+) -> dict[str, Any]:
+    """`<prefix>_mean_iou`, ..., and intersection over union and accuracy of every class."""
+    output = trainer.predict(images, metric_key_prefix=prefix)
+    found = scores(np.asarray(output.predictions).sum(axis=0, dtype=np.int64))
+    measured: dict[str, Any] = {
+        f"{prefix}_{k}": v for k, v in found.items() if isinstance(v, float)
+    }
+    for kind, values in (
+        ("iou", found["per_category_iou"]),
+        ("accuracy", found["per_category_accuracy"]),
+    ):
+        for name, value in zip(names, values, strict=True):
+            measured[f"{prefix}_{kind}_{name}"] = None if np.isnan(value) else float(value)
+    return {**measured, f"{prefix}_images": len(images)}

@@ -1,0 +1,92 @@
+"""Latents and tokens of a whole source, in memory: the frozen encoder is paid once."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+from transformers import CLIPTokenizer
+
+from scribblegen.classes import present_classes
+from scribblegen.images import image_to_tensor, resize_image
+from scribblegen.prompts import class_prompt
+from scribblegen.records import Sample
+from scribblegen.sources import Source
+from scribblegen.trainers.small_pipeline.photographs import read_usable
+from scribblegen.trainers.small_pipeline.text_to_image_config import TextToImageConfig
+from scribblegen.trainers.small_pipeline.tokenizer import word_tokenizer
+
+_ENCODED_AT_ONCE = 32
+
+
+class LatentCache:
+    """What a text-to-image model is trained on.
+
+    Args:
+        source: photographs, with captions unless all prompts are of class names.
+        encode: (B, 3, H, W) in [-1, 1] -> (B, 2, C, h, w): mean and std of the latents.
+        config: resolution, flips and length of the text.
+        show: draw a progress bar.
+
+    Raises:
+        ValueError: a photograph has no caption, or one too long.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        encode: Callable[[Tensor], Tensor],
+        config: TextToImageConfig,
+        *,
+        show: bool,
+    ) -> None:
+        side = config.resolution
+        prompts: list[str] = []  # caption and class prompt in turn
+        encoded: list[Tensor] = []
+        images: list[Tensor] = []
+        for index in tqdm(range(len(source)), desc="encode", unit="image", disable=not show):
+            sample = read_usable(source, index)
+            names = [source.classes.names[i] for i in present_classes(sample.scribble)]
+            by_classes = class_prompt(names, config.prompt_stem)
+            caption = _caption_of(sample) if config.class_prompts < 1 else by_classes
+            prompts += [caption, by_classes]
+            image = image_to_tensor(resize_image(sample.image, side, side))
+            images += [image, image.flip(2)] if config.random_flip else [image]
+            if len(images) >= _ENCODED_AT_ONCE or index == len(source) - 1:
+                encoded.append(encode(torch.stack(images)).float().cpu())
+                images = []
+        # (N, flips, 2, C, h, w)
+        self._latents = torch.cat(encoded).unflatten(0, (len(source), -1))
+        self.tokenizer = word_tokenizer(prompts, config.text_length)
+        self._tokens = _tokens(self.tokenizer, prompts)  # (2 N, T) int64
+        self.no_text = _tokens(self.tokenizer, [""])  # (1, T)
+
+    def tokens(self, indices: list[int], by_classes: list[bool]) -> Tensor:
+        """(B, T) int64: of each photograph's caption, or of its class names."""
+        return self._tokens[
+            [2 * i + int(names) for i, names in zip(indices, by_classes, strict=True)]
+        ]
+
+    def latents(self, indices: list[int], flips: list[bool]) -> Tensor:
+        """(2, B, C, h, w) float32: mean and std of each photograph, mirrored or not."""
+        return self._latents[indices, [int(flip) for flip in flips]].transpose(0, 1)
+
+
+def _caption_of(sample: Sample) -> str:
+    if not sample.prompt:
+        raise ValueError(
+            f"every photograph must have a caption. {sample.source_id} has none; a Hub source "
+            "takes them from `caption_column`. With `class_prompts` 1 none is needed."
+        )
+    return sample.prompt
+
+
+def _tokens(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
+    tokens: Tensor = tokenizer(
+        captions,
+        padding="max_length",
+        max_length=tokenizer.model_max_length,
+        truncation=True,
+        return_tensors="pt",
+    ).input_ids
+    return tokens

@@ -1,0 +1,166 @@
+"""Trains a small text-to-image pipeline over a trained autoencoder: the base of a ControlNet.
+
+UNet and text encoder are trained together, from nothing, on a source's photographs and captions.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from torch import Tensor, nn
+from transformers import CLIPTextModel
+
+from scribblegen.cards.small_model import TEXT_TO_IMAGE
+from scribblegen.families.loading_errors import loading
+from scribblegen.families.schedule import read_prediction
+from scribblegen.families.stable_diffusion.networks import frozen
+from scribblegen.seeds import numpy_generator
+from scribblegen.sources import Source
+from scribblegen.trainers.base.attention import use_fast_attention
+from scribblegen.trainers.base.config import TrainingRunConfig
+from scribblegen.trainers.base.plan import Draw
+from scribblegen.trainers.base.training import Training, open_accelerator
+from scribblegen.trainers.noise import Noise, add_noise, draw_noise
+from scribblegen.trainers.small_pipeline.latent_cache import LatentCache
+from scribblegen.trainers.small_pipeline.small_model import write_figures
+from scribblegen.trainers.small_pipeline.text_to_image_config import TextToImageConfig
+from scribblegen.trainers.small_pipeline.text_to_image_model import TextToImage, scheduler_config
+
+
+@dataclass(frozen=True, eq=False)
+class CaptionedLatents:
+    """A batch.
+
+    Args:
+        latents: (2, B, C, h, w): mean and std, unscaled.
+        tokens: (B, T) int64; those of no text where it is dropped.
+        noise: of the draws.
+    """
+
+    latents: Tensor
+    tokens: Tensor
+    noise: Noise
+
+
+class TextToImageTrainer:
+    """One training run.
+
+    Args:
+        config: what is trained.
+        run_config: where to, and how often.
+        source: photographs with captions; their scribbles are not looked at.
+
+    Raises:
+        ValueError, OSError: the autoencoder is missing, or a photograph has no caption.
+    """
+
+    def __init__(
+        self, config: TextToImageConfig, run_config: TrainingRunConfig, source: Source
+    ) -> None:
+        if config.vae_model_name_or_path is None:
+            raise ValueError("`vae_model_name_or_path` must be given: the autoencoder.")
+        self.config, self.source = config, source
+        self.accelerator = open_accelerator(config, run_config)
+        self.output_dir = Path(str(run_config.output_dir))
+        name = config.vae_model_name_or_path
+        with loading("vae_model_name_or_path", name):
+            vae = AutoencoderKL.from_pretrained(name, use_safetensors=True)
+        self.vae = frozen(vae, self.accelerator.device, torch.float32)
+        self.cache = LatentCache(
+            source, self._encode, config, show=self.accelerator.is_main_process
+        )
+        self.module = TextToImage(self.vae, len(self.cache.tokenizer), config)
+        if config.mixed_precision == "bf16":
+            use_fast_attention(self.module.unet, self.accelerator.device)
+        self.prediction = read_prediction(scheduler_config(config.prediction_type))
+        self.training = Training(
+            self.accelerator,
+            config,
+            run_config,
+            self.module,
+            source,
+            self._load,
+            self._loss,
+            save_weights=self._save_weights,
+            load_weights=self._load_weights,
+        )
+
+    def train(self) -> Path:
+        """Trains to the end; returns the folder of the pipeline, in diffusers' layout.
+
+        Raises:
+            FloatingPointError, ValueError: see `Training.run`.
+        """
+        self.training.run("scribblegen-text-to-image")
+        return self.training.finish(self._save_result)
+
+    @torch.no_grad()
+    def _encode(self, images: Tensor) -> Tensor:
+        with self.accelerator.autocast():
+            posterior = self.vae.encode(images.to(self.accelerator.device)).latent_dist
+        return torch.stack([posterior.mean, posterior.std], dim=1)
+
+    def _load(self, plan: list[list[Draw]]) -> Iterator[CaptionedLatents]:
+        device = self.accelerator.device
+        for draws in plan:
+            indices = [draw.index for draw in draws]
+            # Every photograph is seen both ways in turn, half of them mirrored in an epoch.
+            flips = [self.config.random_flip and (d.epoch + d.index) % 2 == 1 for d in draws]
+            latents = self.cache.latents(indices, flips)
+            noise = draw_noise(
+                draws,
+                (latents.shape[2], latents.shape[3], latents.shape[4]),
+                seed=self.config.seed,
+                num_timesteps=len(self.prediction.alphas_cumprod),
+                dropouts=(0.0, self.config.text_dropout, 0.0),
+            )
+            tokens = self.cache.tokens(indices, [self._is_class_prompt(d) for d in draws])
+            tokens = torch.where(noise.drop_text[:, None], self.cache.no_text, tokens)
+            yield CaptionedLatents(latents.to(device), tokens.to(device), noise)
+
+    def _is_class_prompt(self, draw: Draw) -> bool:
+        generator = numpy_generator(self.config.seed, "prompt", draw.epoch, draw.position)
+        return bool(generator.random() < self.config.class_prompts)
+
+    def _loss(self, module: nn.Module, batch: CaptionedLatents) -> Tensor:
+        noised = add_noise(
+            batch.latents,
+            batch.noise,
+            self.prediction,
+            scaling_factor=self.vae.config.scaling_factor,
+            snr_gamma=self.config.snr_gamma,
+        )
+        return noised.loss(module(noised.noisy, noised.timesteps, batch.tokens))
+
+    def _save_weights(self, folder: Path) -> None:
+        self.module.unet.save_pretrained(folder / "unet")
+        self.module.text_encoder.save_pretrained(folder / "text_encoder")
+
+    def _load_weights(self, folder: Path) -> None:
+        unet = UNet2DConditionModel.from_pretrained(str(folder / "unet"), use_safetensors=True)
+        self.module.unet.load_state_dict(unet.state_dict())
+        text_encoder = CLIPTextModel.from_pretrained(
+            str(folder / "text_encoder"), use_safetensors=True
+        )
+        self.module.text_encoder.load_state_dict(text_encoder.state_dict())
+
+    def _save_result(self) -> None:
+        pipeline = StableDiffusionPipeline(
+            vae=self.vae,
+            unet=self.module.unet,
+            text_encoder=self.module.text_encoder,
+            tokenizer=self.cache.tokenizer,
+            scheduler=DDIMScheduler.from_config(scheduler_config(self.config.prediction_type)),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+        pipeline.save_pretrained(self.output_dir)
+        write_figures(TEXT_TO_IMAGE, self.output_dir, self.config, self.training.figures())

@@ -1,0 +1,50 @@
+"""The options of text-to-image training."""
+
+from dataclasses import dataclass
+
+from scribblegen.configs import option
+from scribblegen.prompts import PROMPT_STEM
+from scribblegen.trainers.base.config import TrainingConfig
+
+PREDICTION_TYPES = ("epsilon", "v_prediction")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextToImageConfig(TrainingConfig):
+    """A small latent diffusion pipeline over a trained autoencoder, from nothing.
+
+    Equal configs and sources give equal weights.
+    """
+
+    vae_model_name_or_path: str | None = option(None, "Folder of the autoencoder; it stays frozen.")
+    resolution: int = option(64, "Side of the training square.")
+    block_out_channels: list[int] = option(
+        [64, 96, 96], "Widths of the UNet's levels; all but the first attend to the text."
+    )
+    layers_per_block: int = option(1, "Residual layers of a level.")
+    norm_num_groups: int = option(16, "Groups of the normalisation.")
+    attention_heads: int = option(4, "Heads of every attention.")
+    text_width: int = option(96, "Width of the text encoder.")
+    text_layers: int = option(2, "Layers of the text encoder.")
+    text_length: int = option(40, "Tokens of a prompt, first and last included.")
+    prediction_type: str = option("v_prediction", "epsilon or v_prediction.")
+    snr_gamma: float | None = option(5.0, "Clamp of Min-SNR loss weighting; none if unset.")
+    text_dropout: float = option(0.1, "Probability to drop the caption.")
+    class_prompts: float = option(
+        0.0,
+        "Share of draws whose prompt is the stem and the class names in place of the caption; "
+        "with 1 no captions are needed.",
+    )
+    prompt_stem: str = option(PROMPT_STEM, "First words of those prompts.")
+    random_flip: bool = option(False, "Mirror every second draw of a photograph.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.prediction_type not in PREDICTION_TYPES:
+            raise ValueError(
+                f"`prediction_type` must be one of {PREDICTION_TYPES}. "
+                f"Got {self.prediction_type!r}."
+            )
+        for name in ("text_dropout", "class_prompts"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"`{name}` must be in [0, 1]. Got {getattr(self, name)}.")

@@ -1,0 +1,77 @@
+"""An untrained text-to-image pipeline, small enough for a laptop."""
+
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from scribblegen.families.stable_diffusion.networks import vae_scale
+from scribblegen.trainers.small_pipeline.text_to_image_config import TextToImageConfig
+
+
+def scheduler_config(prediction_type: str) -> dict[str, Any]:
+    """Stable Diffusion's noise levels. v-prediction reaches pure noise, and sampling starts there
+    (arXiv 2305.08891): light and colour are then the prompt's to choose."""
+    return {
+        "num_train_timesteps": 1000,
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "clip_sample": False,
+        "set_alpha_to_one": False,
+        "steps_offset": 1,
+        "timestep_spacing": "trailing",
+        "rescale_betas_zero_snr": prediction_type == "v_prediction",
+        "prediction_type": prediction_type,
+    }
+
+
+class TextToImage(nn.Module):
+    """An untrained UNet and text encoder, the same for the same seed.
+
+    Args:
+        vae: its latents.
+        num_tokens: of the tokenizer.
+        config: sizes and seed.
+    """
+
+    def __init__(self, vae: AutoencoderKL, num_tokens: int, config: TextToImageConfig) -> None:
+        super().__init__()
+        deeper = len(config.block_out_channels) - 1
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.unet = UNet2DConditionModel(
+                sample_size=config.resolution // vae_scale(vae),
+                in_channels=vae.config.latent_channels,
+                out_channels=vae.config.latent_channels,
+                block_out_channels=tuple(config.block_out_channels),
+                down_block_types=("DownBlock2D", *("CrossAttnDownBlock2D",) * deeper),
+                up_block_types=(*("CrossAttnUpBlock2D",) * deeper, "UpBlock2D"),
+                layers_per_block=config.layers_per_block,
+                norm_num_groups=config.norm_num_groups,
+                attention_head_dim=config.attention_heads,
+                cross_attention_dim=config.text_width,
+            )
+            self.text_encoder = CLIPTextModel(
+                CLIPTextConfig(
+                    vocab_size=num_tokens,
+                    hidden_size=config.text_width,
+                    intermediate_size=4 * config.text_width,
+                    num_hidden_layers=config.text_layers,
+                    num_attention_heads=config.attention_heads,
+                    max_position_embeddings=config.text_length,
+                    bos_token_id=0,
+                    eos_token_id=1,
+                    pad_token_id=1,
+                )
+            )
+
+    def forward(self, latents: Tensor, timesteps: Tensor, tokens: Tensor) -> Tensor:
+        """(B, C, h, w) noisy, (B,), (B, T) int64 -> the prediction (B, C, h, w)."""
+        prompts = self.text_encoder(tokens)[0]
+        predicted: Tensor = self.unet(
+            latents, timesteps, encoder_hidden_states=prompts, return_dict=False
+        )[0]
+        return predicted
