@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.sources import open_source
-from scribblegen.records import Rejection, real_features
-from scribblegen.runs.rows import real_row
-from scribblegen.runs.shards import SPLITS, finished_shards
+from scribblegen.records import Rejection, real_features, real_row
+from scribblegen.runs.manifest import finished_shards
+from scribblegen.runs.shards import SPLITS
 from scribblegen.sources import Source
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,7 @@
 """Which photographs with scribbles: the options of every source."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from scribblegen.configs import option
 
@@ -10,6 +11,8 @@ SCRIBBLE_ORIGINS = ("auto", "files", "simulate", "mask")
 @dataclass(frozen=True, kw_only=True)
 class SourceConfig:
     """Equal configs over equal files read equal samples."""
+
+    LOCATIONS: ClassVar = ("data_dir", "dataset_name")
 
     source: str = option("scenes", "folder, pascal_scribble, hub or scenes.")
     data_dir: str | None = option(None, "Folder of the photographs [folder, pascal_scribble].")

@@ -10,17 +10,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
+from datasets import ClassLabel, Features, Image, List, Value
 
-from scribblegen.cards.dataset import DEFAULT_SUBSET, render_dataset_card
+from scribblegen.cards.dataset import render_dataset_card
 from scribblegen.cards.gallery import GalleryRow, draw_scribble, render_gallery
 from scribblegen.classes import Classes
 from scribblegen.images import decode_image, decode_label
 from scribblegen.runs.atomic_files import write_atomically
 from scribblegen.runs.folder import CONFIG_FILE
-from scribblegen.runs.shards import finished_shards, read_manifest
+from scribblegen.runs.manifest import finished_shards, read_manifest
+from scribblegen.runs.shards import Shard
 
 GALLERY, LABEL_FILE = "assets/grid.png", "id2label.json"
-_MOST_COLUMNS = 14  # twins beyond this are thinned out: a card is read on a screen
+LABEL_COLUMNS = ("label", "mask", "pseudo_label")  # drawn in class colours
+_MOST_COLUMNS = 14  # subsets beyond this are thinned out: a card is read on a screen
 
 
 def write_repository(folder: str | Path) -> None:
@@ -64,7 +67,7 @@ def dataset_card(
         name=name,
         license=license or options["license"],
         example=_example(folder, manifest),
-        pipeline=options["pipeline"],
+        columns=_columns(folder, manifest),
         scores=_mean_scores(folder, manifest),
         run_folder=run_folder,
         gallery=gallery,
@@ -72,12 +75,12 @@ def dataset_card(
 
 
 def write_gallery(folder: str | Path, path: str | Path | None = None, *, rows: int = 6) -> Path:
-    """The grid of the first finished sources, as a PNG.
+    """What was made of the first finished items, as a PNG.
 
     Args:
         folder: of a run, finished or still at work.
         path: of the picture; `assets/grid.png` in the repository where None.
-        rows: sources to show, at most.
+        rows: items to show, at most.
 
     Raises:
         FileNotFoundError: nothing is finished yet.
@@ -89,25 +92,22 @@ def write_gallery(folder: str | Path, path: str | Path | None = None, *, rows: i
         tuple(tuple(c["palette_rgb"]) for c in manifest["classes"]),
     )
     subsets = _gallery_subsets(manifest["subsets"])
-    sources = _first_sources(folder, rows)
-    if not sources:
+    shown = _first_rows(folder, subsets, rows)
+    if not any(shown.values()):
         raise FileNotFoundError(f"no source of {folder} is finished yet, so there is no picture.")
-    twins = {s["subset"]: _twins(folder, s["subset"], set(sources)) for s in subsets}
-    lines = []
-    for source_id, row in sources.items():
-        image = decode_image(row["image"]["bytes"])[0]
-        scribble = decode_label(row["label"]["bytes"])
-        lines.append(
-            GalleryRow(
-                (
-                    image,
-                    draw_scribble(image, scribble, classes),
-                    *(twins[s["subset"]].get(source_id) for s in subsets),
-                )
+    first = next(found for found in shown.values() if found)
+    lines = [
+        GalleryRow(
+            tuple(
+                _picture(shown[s["subset"]].get(source_id), column, classes)
+                for s in subsets
+                for column in s["pictures"]
             )
         )
-    headings = [f"encode {s['encode_ratio']:g}\nguidance {s['guidance_scale']:g}" for s in subsets]
-    picture = render_gallery(["photograph", "scribble", *headings], lines)
+        for source_id in first
+    ]
+    headings = [heading for s in subsets for heading in s["pictures"].values()]
+    picture = render_gallery(headings, lines)
     target = Path(path) if path is not None else folder / GALLERY
     write_atomically(target, picture)
     return target
@@ -126,37 +126,56 @@ def run_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _gallery_subsets(subsets: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Ordered by guidance scale, then encode ratio, thinned to what a screen holds."""
-    ordered = sorted(subsets, key=lambda s: (s["guidance_scale"], s["encode_ratio"]))
-    if len(ordered) <= _MOST_COLUMNS:
-        return ordered
-    scales = sorted({s["guidance_scale"] for s in ordered})
-    middle = [s for s in ordered if s["guidance_scale"] == scales[(len(scales) - 1) // 2]]
-    return middle[:: -(-len(middle) // _MOST_COLUMNS)]
-
-
-def _first_sources(folder: Path, count: int) -> dict[str, dict[str, Any]]:
-    """The first finished rows of the real training split, by source id."""
-    found: dict[str, dict[str, Any]] = {}
-    columns = ["source_id", "image", "label"]
-    for row in _rows(folder, DEFAULT_SUBSET, columns):
-        if len(found) == count:
+    """What is passed on, then what is made, by its settings, thinned to what a screen holds."""
+    shown = [s for s in subsets if s["pictures"]]
+    passed_on = [s for s in shown if not s["generated"]]
+    made = sorted((s for s in shown if s["generated"]), key=_setting_order)
+    for setting in made[0]["settings"] if made else ():
+        if len(made) <= _MOST_COLUMNS:
             break
-        found[row["source_id"]] = row
+        values = sorted({s["settings"][setting] for s in made})
+        middle = values[(len(values) - 1) // 2]
+        kept = [s for s in made if s["settings"][setting] == middle]
+        made = kept if len(kept) > 1 else made[:: -(-len(made) // _MOST_COLUMNS)]
+    return [*passed_on, *made[:: -(-len(made) // _MOST_COLUMNS) or 1]]
+
+
+def _setting_order(subset: dict[str, Any]) -> tuple[tuple[bool, Any], ...]:
+    return tuple((isinstance(v, str), v) for v in subset["settings"].values())
+
+
+def _first_rows(
+    folder: Path, subsets: list[dict[str, Any]], count: int
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """By subset and source id, the first training row of each of the first sources."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    wanted: set[str] | None = None
+    for subset in subsets:
+        columns = ["source_id", *dict.fromkeys(["image", *subset["pictures"]])]
+        rows, seen = found.setdefault(subset["subset"], {}), set()
+        for row in _rows(folder, subset["subset"], columns):
+            source_id = row["source_id"]
+            if source_id in seen:
+                continue  # another replicate
+            seen.add(source_id)
+            if wanted is None or source_id in wanted:
+                rows[source_id] = row
+            # Some sources may be missing here: rejected.
+            if len(rows) == count or len(seen) >= 4 * count:
+                break
+        if wanted is None and rows:
+            wanted = set(rows)
     return found
 
 
-def _twins(folder: Path, subset: str, source_ids: set[str]) -> dict[str, np.ndarray]:
-    """The first replicate of each source, decoded."""
-    found: dict[str, np.ndarray] = {}
-    seen = 0
-    for row in _rows(folder, subset, ["source_id", "replicate", "image"]):
-        if row["source_id"] in source_ids and row["replicate"] == 0:
-            found[row["source_id"]] = decode_image(row["image"]["bytes"])[0]
-        seen += row["replicate"] == 0
-        if len(found) == len(source_ids) or seen >= 4 * len(source_ids):
-            break
-    return found
+def _picture(row: dict[str, Any] | None, column: str, classes: Classes) -> np.ndarray | None:
+    """A picture of a row; a label is drawn over the image beside it."""
+    if row is None or row[column] is None:
+        return None
+    if column not in LABEL_COLUMNS:
+        return decode_image(row[column]["bytes"])[0]
+    image = decode_image(row["image"]["bytes"])[0]
+    return draw_scribble(image, decode_label(row[column]["bytes"]), classes)
 
 
 def _rows(folder: Path, subset: str, columns: list[str]) -> Iterator[dict[str, Any]]:
@@ -166,32 +185,53 @@ def _rows(folder: Path, subset: str, columns: list[str]) -> Iterator[dict[str, A
 
 
 def _example(folder: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
-    """The first record of the first synthetic subset that has one, without its pictures."""
+    """The first record of the first generated subset that has one, without its pictures."""
     for subset in manifest["subsets"]:
-        for shard in finished_shards(folder, subset["subset"]).get("train", []):
+        for shard in _training_shards(folder, subset) if subset["generated"] else ():
             file = pq.ParquetFile(shard.path)
-            columns = [c for c in file.schema_arrow.names if c not in ("image", "label")]
+            features = Features.from_arrow_schema(file.schema_arrow)
+            columns = [c for c, kind in features.items() if not isinstance(kind, Image)]
             for row in file.read(columns=columns).slice(0, 1).to_pylist():
                 record: dict[str, Any] = row
                 return record
     return None
 
 
+def _columns(folder: Path, manifest: dict[str, Any]) -> dict[str, str]:
+    """The columns of all subsets, each with its type in words."""
+    found: dict[str, str] = {}
+    for subset in manifest["subsets"]:
+        for shard in _training_shards(folder, subset)[:1]:
+            features = Features.from_arrow_schema(pq.read_schema(shard.path))
+            for column, kind in features.items():
+                found.setdefault(column, kind.dtype if isinstance(kind, Value) else _kind(kind))
+    return found
+
+
+def _kind(feature: Any) -> str:
+    names = {Image: "image", ClassLabel: "class label", dict: "struct", List: "list"}
+    return next((text for kind, text in names.items() if isinstance(feature, kind)), "values")
+
+
 def _mean_scores(folder: Path, manifest: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """The mean of every score over each subset's twins, of those that were measured."""
+    """The mean of every score over each subset's rows, of those that were measured."""
     found = {}
     for subset in manifest["subsets"]:
-        shards = finished_shards(folder, subset["subset"]).get("train", [])
-        tables = [pq.read_table(shard.path, columns=["scores"]) for shard in shards]
-        if sum(map(len, tables)):
-            scores = pa.concat_tables(tables).flatten()
-            means = {name: pc.mean(scores[name]).as_py() for name in scores.column_names}
-            found[subset["subset"]] = {
-                name.removeprefix("scores."): mean
-                for name, mean in means.items()
-                if mean is not None
-            }
+        shards = _training_shards(folder, subset)
+        if not shards or "scores" not in pq.read_schema(shards[0].path).names:
+            continue
+        scores = pa.concat_tables(
+            pq.read_table(shard.path, columns=["scores"]) for shard in shards
+        ).flatten()
+        means = {name: pc.mean(scores[name]).as_py() for name in scores.column_names}
+        found[subset["subset"]] = {
+            name.removeprefix("scores."): mean for name, mean in means.items() if mean is not None
+        }
     return found
+
+
+def _training_shards(folder: Path, subset: dict[str, Any]) -> list[Shard]:
+    return finished_shards(folder, subset["subset"]).get("train", [])
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -8,13 +8,17 @@ from typing import Any
 from huggingface_hub import DatasetCardData
 
 from scribblegen.cards.merge import marked
-from scribblegen.cards.template import card_environment, read_template
+from scribblegen.cards.template import dataset_template
 
 _TAGS = ("synthetic", "scribbles", "weakly-supervised")
-_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
-          (10**7, "1M<n<10M"))  # fmt: skip
+_SIZES = {
+    10**3: "n<1K",
+    10**4: "1K<n<10K",
+    10**5: "10K<n<100K",
+    10**6: "100K<n<1M",
+    10**7: "1M<n<10M",
+}
 _SHOWN_REJECTIONS = 20
-DEFAULT_SUBSET = "real"
 
 
 def render_dataset_card(
@@ -24,7 +28,7 @@ def render_dataset_card(
     name: str,
     license: str,
     example: dict[str, Any] | None = None,
-    pipeline: str | None = None,
+    columns: dict[str, str] | None = None,
     scores: dict[str, dict[str, float]] | None = None,
     run_folder: str = "run",
     gallery: str = "assets/grid.png",
@@ -36,34 +40,33 @@ def render_dataset_card(
         options: all options of the run, flat.
         name: of the repository, for the title and the `load_dataset` line.
         license: of the photographs, a Hub license id.
-        example: one synthetic record without its pictures.
-        pipeline: that the twins come from, where it is one of scribblegen's own.
-        scores: the mean `scores` of each subset of twins.
+        example: one generated record without its pictures.
+        columns: of all subsets, each with its type in words.
+        scores: the mean `scores` of each subset that has any.
         run_folder, gallery: where the repository has the run's records and its picture.
     """
-    subsets = subset_table(manifest)
+    subsets, means = subset_table(manifest), scores or {}
     rejections = [r for unit in manifest["units"] for r in unit["rejections"]]
     reasons = Counter(r["reason"] for r in rejections)
-    template = card_environment().from_string(read_template("dataset_card.md"))
-    text = template.render(
+    text = dataset_template(manifest["method"]).render(
         name=name,
         run_folder=run_folder,
         gallery=gallery,
-        scores=scores or {},
-        judged=any("agreement" in means for means in (scores or {}).values()),
+        means=means,
+        scores=list(dict.fromkeys(score for found in means.values() for score in found)),
+        settings=list(dict.fromkeys(key for s in subsets for key in s["settings"])),
         eval_split=next((s for s in ("validation", "test") if s in subsets[0]["splits"]), '""'),
         method=manifest["method"],
-        method_text=read_template(f"methods/{manifest['method']}.md"),
         subsets=subsets,
+        columns=columns or {},
         classes=[c["name"] for c in manifest["classes"]],
         example=json.dumps(example, indent=2, ensure_ascii=False) if example else None,
-        first_twins=next((s["subset"] for s in subsets if s["encode_ratio"] is not None), None),
-        options=options,
+        first_generated=next((s["subset"] for s in subsets if s["generated"]), None),
+        options={"pipeline": None, **options},
         rejections=rejections[:_SHOWN_REJECTIONS],
         num_rejections=len(rejections),
         reasons=reasons.most_common(),
         complete=manifest["complete"],
-        pipeline=pipeline,
         environment=manifest["environment"],
         version=manifest["scribblegen"],
     )
@@ -79,12 +82,12 @@ def run_key(manifest: dict[str, Any]) -> str:
 
 def subset_table(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     """One entry per subset: settings, rows, rejected samples, bytes, digest and splits."""
-    settings = {s["subset"]: s for s in manifest["subsets"]}
+    names = [s["subset"] for s in manifest["subsets"]]
     rejected: Counter[str] = Counter()
     rows: Counter[str] = Counter()
     size: Counter[str] = Counter()
-    splits: dict[str, list[str]] = {name: [] for name in (DEFAULT_SUBSET, *settings)}
-    content = {name: hashlib.sha256() for name in splits}
+    splits: dict[str, list[str]] = {name: [] for name in names}
+    content = {name: hashlib.sha256() for name in names}
     for unit in manifest["units"]:
         for subset, file in unit["files"].items():
             rows[subset] += file["rows"]
@@ -98,17 +101,16 @@ def subset_table(manifest: dict[str, Any]) -> list[dict[str, Any]]:
                 rejected[subset] += 1
     return [
         {
-            "subset": name,
-            "guidance_scale": settings.get(name, {}).get("guidance_scale"),
-            "encode_ratio": settings.get(name, {}).get("encode_ratio"),
-            "num_inference_steps": settings.get(name, {}).get("num_inference_steps"),
-            "rows": rows[name],
-            "rejected": rejected[name],
-            "bytes": size[name],
-            "content": content[name].hexdigest()[:16],
-            "splits": splits[name],
+            "subset": entry["subset"],
+            "settings": entry["settings"],
+            "generated": entry["generated"],
+            "rows": rows[entry["subset"]],
+            "rejected": rejected[entry["subset"]],
+            "bytes": size[entry["subset"]],
+            "content": content[entry["subset"]].hexdigest()[:16],
+            "splits": splits[entry["subset"]],
         }
-        for name in splits
+        for entry in manifest["subsets"]
     ]
 
 
@@ -126,7 +128,7 @@ def _card_data(
         pretty_name=name,
         task_categories=["image-segmentation"],
         task_ids=["semantic-segmentation"],
-        size_categories=[next((text for limit, text in _SIZES if total < limit), "n>10M")],
+        size_categories=[next((text for limit, text in _SIZES.items() if total < limit), "n>10M")],
         annotations_creators=["machine-generated"],
         source_datasets=[f"extended|{source}" if source.count("/") == 1 else "original"],
         tags=list(dict.fromkeys(["scribblegen", *_TAGS, manifest["method"]])),
@@ -140,9 +142,8 @@ def _card_data(
                     {"split": split, "path": f"{s['subset']}/{split}-*.parquet"}
                     for split in s["splits"]
                 ],
-                **({"default": True} if s["subset"] == DEFAULT_SUBSET else {}),
+                **({"default": True} if number == 0 else {}),
             }
-            for s in subsets
-            if s["splits"]
+            for number, s in enumerate(s for s in subsets if s["splits"])
         ],
     )

@@ -2,30 +2,58 @@
 
 import html
 import re
+from functools import cache
 from importlib import resources
 from typing import Any
 
 import jinja2
 
+_DATASET = "dataset_card.md"
+
 
 def read_template(path: str) -> str:
-    """A template of this folder."""
+    """The text of a template of this folder."""
     text: str = (resources.files("scribblegen.cards") / path).read_text("utf-8")
     return text
 
 
+@cache
 def card_environment() -> jinja2.Environment:
     """Undefined names are errors; the filter `cell` keeps any text inside one table cell."""
     environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_load),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
     environment.filters["cell"] = _cell
+    environment.filters["setting"] = _setting
     return environment
+
+
+def dataset_template(method: str) -> jinja2.Template:
+    """The card of a method's datasets: its own blocks in `dataset_card.md`, where it has any."""
+    return card_environment().select_template([f"methods/{method}.md", _DATASET])
+
+
+def method_text(method: str) -> str:
+    """What the card says of a method itself: how it works, its limits, whom to cite."""
+    template = dataset_template(method)
+    return "".join(template.blocks["method"](template.new_context())).strip()
+
+
+def _load(path: str) -> str | None:
+    try:
+        return read_template(path)
+    except FileNotFoundError:
+        return None
 
 
 def _cell(value: Any) -> str:
     line = re.sub(r"\s+", " ", str(value))
     return html.escape(line, quote=False).replace("|", "\\|").replace("`", "'")
+
+
+def _setting(value: Any) -> str:
+    return _cell(value) if isinstance(value, str) else f"{value:g}"

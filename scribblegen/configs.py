@@ -91,6 +91,11 @@ def to_dict(*configs: Any) -> dict[str, Any]:
     return {key: value for config in configs for key, value in asdict(config).items()}
 
 
+def location_options(*configs: Any) -> list[str]:
+    """Names of the options that say where something lies, not what it holds."""
+    return [name for config in configs for name in getattr(config, "LOCATIONS", ())]
+
+
 def to_yaml(options: dict[str, Any]) -> str:
     """A file that `--config` reads back, from a flat dict of options."""
     return yaml.safe_dump(options, sort_keys=False, allow_unicode=True)

@@ -1,13 +1,15 @@
-"""What goes in and what comes out: `Sample`, `Rejection`, and the columns of each record kind."""
+"""A photograph with its labels on the way in, and its row in the default subset."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from datasets import ClassLabel, Features, Image, List, Value
 
 from scribblegen.classes import Classes, present_classes
+from scribblegen.images import encode_image, encode_label
 
-REAL = "real"  # the subset of photographs; every other one holds twins
+DEFAULT_SUBSET = "real"  # of photographs, where a dataset has any
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +64,6 @@ def check_sample(sample: Sample, classes: Classes) -> str | None:
     return None
 
 
-def subset_features(subset: str, classes: Classes) -> Features:
-    """Columns of a subset."""
-    return real_features(classes) if subset == REAL else synthetic_features(classes)
-
-
 def real_features(classes: Classes) -> Features:
     """Columns of the `real` subset. `mask` is null where the source has none."""
     return Features(
@@ -81,23 +78,33 @@ def real_features(classes: Classes) -> Features:
     )
 
 
-def synthetic_features(classes: Classes) -> Features:
-    """Columns of one grid cell's subset; `label` is the source's scribble, unchanged.
+def image_cell(data: bytes) -> dict[str, Any]:
+    """An encoded picture as `datasets.Image` stores it; no path, which could tell of a disk."""
+    return {"bytes": data, "path": None}
 
-    `agreement` is null where no segmentor judged.
+
+def real_row(
+    sample: Sample, classes: Classes, *, prompt: str | None = None, image_format: str = "webp"
+) -> dict[str, Any]:
+    """A row of the `real` subset.
+
+    Args:
+        sample: a checked sample.
+        classes: of its labels.
+        prompt: that its twins are generated with; the sample's own where None.
+        image_format: for a photograph whose file cannot be stored as it is. Its pixels must stay
+            as they are, so `jpeg` stands for `png` here.
     """
-    return Features(
-        {
-            "image": Image(),
-            "label": Image(),
-            "classes": List(ClassLabel(names=list(classes.names))),
-            "source_id": Value("string"),
-            "replicate": Value("int32"),
-            "prompt": Value("string"),
-            "guidance_scale": Value("float64"),
-            "encode_ratio": Value("float64"),
-            "num_inference_steps": Value("int32"),
-            "seed": Value("int64"),
-            "scores": {"source_distance": Value("float32"), "agreement": Value("float32")},
-        }
-    )
+    image_file = sample.image_file
+    if image_file is None:
+        lossless = "png" if image_format == "jpeg" else image_format
+        image_file = encode_image(sample.image, lossless)
+    mask = None if sample.mask is None else image_cell(encode_label(sample.mask, classes))
+    return {
+        "image": image_cell(image_file),
+        "label": image_cell(encode_label(sample.scribble, classes)),
+        "mask": mask,
+        "classes": present_classes(sample.scribble),
+        "source_id": sample.source_id,
+        "prompt": sample.prompt if prompt is None else prompt,
+    }

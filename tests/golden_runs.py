@@ -18,7 +18,7 @@ from PIL import Image
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.classes import Classes
-from scribblegen.commands.synthesis import build
+from scribblegen.commands.build import build
 from scribblegen.images import encode_label
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.runs.config import OutputConfig
@@ -47,9 +47,13 @@ def photographs(folder: Path) -> None:
         build(
             SourceConfig(source="folder", data_dir=made, scribble_error_rate=0.02),
             ScribbleGenConfig(
-                guidance_scales=[2], encode_ratios=[0.5], num_inference_steps=4, rows=4
+                guidance_scales=[2],
+                encode_ratios=[0.5],
+                num_inference_steps=4,
+                rows=4,
+                pipeline="random",
             ),
-            OutputConfig(pipeline="random", image_format="png"),
+            OutputConfig(image_format="png"),
             output_dir=folder,
         )
 

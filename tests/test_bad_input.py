@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,14 @@ import torch
 from PIL import Image
 
 from scribblegen.builders.config import SourceConfig
-from scribblegen.commands.synthesis import build, open_run, synthesize
+from scribblegen.commands.build import build, open_build
 from scribblegen.families.open import load_diffusion
 from scribblegen.images import decode_image, decode_label
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.runs.config import OutputConfig
 from scribblegen.runs.folder import RunError, lock_folder
-from scribblegen.runs.shards import read_manifest
+from scribblegen.runs.loop import synthesize
+from scribblegen.runs.manifest import read_manifest
 from scribblegen.tiny.random_weights import random_diffusion, random_parts
 
 METHOD = ScribbleGenConfig(
@@ -157,7 +159,7 @@ def test_a_broken_output_is_a_listed_rejection(data_dir, tmp_path, value, reason
 
     broken.decode = decode_first_call_badly
     folder = tmp_path / "out"
-    run = open_run(source_config(data_dir), METHOD, OutputConfig(), folder, diffusion=broken)
+    run = open_build(source_config(data_dir), METHOD, OutputConfig(), folder, family=broken)
     synthesize(run, progress_bar=False)
     assert len(rows_of(folder, "real")) == 5
     assert len(rows_of(folder, SUBSET)) == 4
@@ -184,7 +186,7 @@ def test_other_weights_are_refused(data_dir, tmp_path):
     folder = tmp_path / "out"
     build(source_config(data_dir), METHOD, output_dir=folder)
     other = random_diffusion(3, seed=1)
-    run = open_run(source_config(data_dir), METHOD, OutputConfig(), folder, diffusion=other)
+    run = open_build(source_config(data_dir), METHOD, OutputConfig(), folder, family=other)
     with pytest.raises(RunError, match="weights: "):
         synthesize(run)
 
@@ -286,18 +288,17 @@ def test_pickled_weights_are_refused(tmp_path):
 
 def test_a_controlnet_that_does_not_fit_the_classes_is_refused(data_dir, tmp_path):
     pipeline = save_pipeline(tmp_path / "pipeline", 5)
-    output = OutputConfig(pipeline=str(pipeline))
+    method = replace(METHOD, pipeline=str(pipeline))
     with pytest.raises(ValueError, match="takes 5 conditioning channels, .* 2 classes makes 3"):
-        build(source_config(data_dir), METHOD, output, output_dir=tmp_path / "out")
+        build(source_config(data_dir), method, output_dir=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_null_condition_that_was_never_trained_is_refused(data_dir, tmp_path):
     pipeline = save_pipeline(tmp_path / "pipeline", null_conditions=("hint",))
-    method = ScribbleGenConfig(null_condition="text", num_inference_steps=2)
-    output = OutputConfig(pipeline=str(pipeline))
+    method = ScribbleGenConfig(pipeline=str(pipeline), null_condition="text", num_inference_steps=2)
     with pytest.raises(ValueError, match=r"`null_condition` must be one .*\['hint'\]"):
-        build(source_config(data_dir), method, output, output_dir=tmp_path / "out")
+        build(source_config(data_dir), method, output_dir=tmp_path / "out")
 
 
 def test_a_resolution_that_does_not_fit_the_networks_is_refused(data_dir, tmp_path):
@@ -317,8 +318,8 @@ def test_a_pipeline_from_disk_gives_the_images_of_the_one_in_memory(data_dir, tm
     folders = []
     for name, networks in (("disk", loaded), ("memory", here)):
         folders.append(tmp_path / name)
-        run = open_run(
-            source_config(data_dir), METHOD, OutputConfig(), folders[-1], diffusion=networks
+        run = open_build(
+            source_config(data_dir), METHOD, OutputConfig(), folders[-1], family=networks
         )
         synthesize(run, progress_bar=False)
     assert rows_of(folders[0], SUBSET) == rows_of(folders[1], SUBSET)

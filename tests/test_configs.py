@@ -270,7 +270,7 @@ def test_lists_are_not_shared_between_instances() -> None:
         (ScribbleGenConfig, {"control_guidance_end": 1.5}, "control_guidance_start"),
         (RunConfig, {"memory_budget": 0}, "memory_budget"),
         (ScribbleGenConfig, {"decode_rows": 0}, "decode_rows"),
-        (ScribbleGenConfig, {"num_threads": 0}, "num_threads"),
+        (OutputConfig, {"num_threads": 0}, "num_threads"),
         (ScribbleGenConfig, {"guidance_scales": []}, "guidance_scales"),
         (ScribbleGenConfig, {"guidance_scales": [2.0, 2.0]}, "guidance_scales"),
         (ScribbleGenConfig, {"guidance_scales": [0.5]}, "guidance_scales"),
@@ -283,7 +283,7 @@ def test_lists_are_not_shared_between_instances() -> None:
         (ScribbleGenConfig, {"num_inference_steps": 0}, "num_inference_steps"),
         (OutputConfig, {"image_format": "gif"}, "image_format"),
         (OutputConfig, {"sources_per_shard": 0}, "sources_per_shard"),
-        (OutputConfig, {"controlnet": "somewhere"}, "pipeline"),
+        (ScribbleGenConfig, {"controlnet": "somewhere"}, "pipeline"),
         (RunConfig, {"num_processes": 0}, "num_processes"),
     ],
 )
@@ -297,4 +297,5 @@ def test_a_refused_value_is_named_with_its_option(
 def test_allowed_bounds_are_allowed() -> None:
     SourceConfig(scribble_shrink=1.0, scribble_drop=0.0, max_samples=1, scribble_width=1.0)
     ScribbleGenConfig(guidance_scales=[1.0], encode_ratios=[1.0], num_inference_steps=1)
-    OutputConfig(pipeline="a", controlnet="b", sources_per_shard=1)
+    ScribbleGenConfig(pipeline="a", controlnet="b")
+    OutputConfig(sources_per_shard=1)

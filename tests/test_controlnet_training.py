@@ -19,6 +19,7 @@ from scribblegen.families.stable_diffusion.controlnet_record import read_record
 from scribblegen.families.stable_diffusion.networks import Diffusion
 from scribblegen.hub.models import model_files
 from scribblegen.hub.upload import Uploaded
+from scribblegen.methods.base import Place
 from scribblegen.methods.scribblegen import ScribbleGen
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.tiny.random_weights import random_parts
@@ -201,7 +202,7 @@ def test_the_result_generates_and_knows_how_it_was_trained(tmp_path, prediction_
     assert method.null_condition == "hint"
     null = torch.tensor(record.null_conditioning)[None, :, None, None].expand(1, 13, 64, 64)
     assert torch.equal(method._null_conditioning((64, 64)), diffusion.embed_conditioning(null)[0])
-    (twin,) = method.generate([(0, 0, source.read(0))])
+    (twin,) = method.twins([(Place("train", 0, 0), source.read(0))])
     assert torch.isfinite(twin.image).all()
 
 

@@ -15,8 +15,7 @@ from scribblegen.builders.hub import Hub
 from scribblegen.builders.sources import open_source
 from scribblegen.classes import IGNORE_INDEX, Classes
 from scribblegen.images import encode_label
-from scribblegen.records import Rejection, Sample, real_features
-from scribblegen.runs.rows import real_row
+from scribblegen.records import Rejection, Sample, real_features, real_row
 from scribblegen.sources import Source
 
 SIDE = 24

@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,12 @@ from transformers import (
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.scenes.kinds import SCENE_CLASSES
-from scribblegen.commands.synthesis import build, open_run, synthesize
+from scribblegen.commands.build import build, open_build
 from scribblegen.configs import to_arguments, to_dict
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.runs.config import OutputConfig
 from scribblegen.runs.folder import RunError
+from scribblegen.runs.loop import synthesize
 from scribblegen.trainers.judge import Judge, share_found
 from scribblegen.trainers.segmentation.config import SegmentationConfig
 from scribblegen.trainers.segmentation.data import open_rows
@@ -33,8 +35,13 @@ from scribblegen.trainers.segmentation.run import train_segmentation
 SIZE = 48
 SOURCE = SourceConfig(ids="0:4", scene_size=SIZE)
 GRID = ScribbleGenConfig(
-    guidance_scales=[1.0], encode_ratios=[0.5, 1.0], num_inference_steps=2, rows=4
+    guidance_scales=[1.0],
+    encode_ratios=[0.5, 1.0],
+    num_inference_steps=2,
+    rows=4,
+    pipeline="random",
 )
+OUTPUT = OutputConfig(sources_per_shard=2)
 SUBSETS = ("guidance1-encode0.5", "guidance1-encode1")
 
 
@@ -59,8 +66,7 @@ def segmentor(tmp_path_factory):
 @pytest.fixture(scope="module")
 def repository(segmentor, tmp_path_factory):
     folder = tmp_path_factory.mktemp("judged") / "scenes"
-    output = OutputConfig(pipeline="random", agreement_model=segmentor, sources_per_shard=2)
-    build(SOURCE, GRID, output, output_dir=folder)
+    build(SOURCE, replace(GRID, agreement_model=segmentor), OUTPUT, output_dir=folder)
     return folder
 
 
@@ -87,7 +93,7 @@ def test_a_judge_sees_what_the_stock_pipeline_sees(segmentor):
 def test_every_twin_has_its_agreement_and_the_card_the_mean(repository, segmentor):
     judge = Judge(segmentor, SCENE_CLASSES, torch.device("cpu"))
     card = (repository / "README.md").read_text()
-    assert "| distance | agreement | MB |" in card
+    assert "| source distance | agreement | MB |" in card
     for subset in SUBSETS:
         twins = load_dataset(str(repository), subset, split="train")
         recorded = [scores["agreement"] for scores in twins["scores"]]
@@ -98,7 +104,7 @@ def test_every_twin_has_its_agreement_and_the_card_the_mean(repository, segmento
 
 
 def test_without_a_segmentor_nothing_is_claimed(tmp_path):
-    build(SOURCE, GRID, OutputConfig(pipeline="random"), output_dir=tmp_path / "run")
+    build(SOURCE, GRID, output_dir=tmp_path / "run")
     twins = load_dataset(str(tmp_path / "run"), SUBSETS[0], split="train")
     assert {scores["agreement"] for scores in twins["scores"]} == {None}
     assert "agreement | MB" not in (tmp_path / "run/README.md").read_text()
@@ -108,10 +114,12 @@ def test_without_a_segmentor_nothing_is_claimed(tmp_path):
 
 
 def test_two_processes_write_the_same_bytes(repository, segmentor, tmp_path):
-    output = OutputConfig(pipeline="random", agreement_model=segmentor, sources_per_shard=2)
+    judged = replace(GRID, agreement_model=segmentor)
     options = {
-        **to_dict(SOURCE, GRID, output), "output_dir": str(tmp_path / "scenes"), "num_processes": 2
-    }  # fmt: skip
+        **to_dict(SOURCE, judged, OUTPUT),
+        "output_dir": str(tmp_path / "scenes"),
+        "num_processes": 2,
+    }
     done = subprocess.run(
         [sys.executable, "-m", "scribblegen.synthesize", *to_arguments(options)],
         capture_output=True, text=True, cwd=Path(__file__).parents[1],
@@ -130,16 +138,16 @@ def files(folder: Path) -> list[Path]:
 
 def test_another_segmentor_is_another_run(repository, tmp_path):
     other = save_segmentor(tmp_path / "other", SCENE_CLASSES.names, seed=1)
-    output = OutputConfig(pipeline="random", agreement_model=other, sources_per_shard=2)
+    judged = replace(GRID, agreement_model=other)
     with pytest.raises(RunError, match="agreement model"):
-        synthesize(open_run(SOURCE, GRID, output, repository))
+        synthesize(open_build(SOURCE, judged, OUTPUT, repository))
 
 
 def test_a_segmentor_of_other_classes_is_refused_before_any_work(tmp_path):
     other = save_segmentor(tmp_path / "other", ("cat", "dog"))
-    output = OutputConfig(pipeline="random", agreement_model=other)
+    judged = replace(GRID, agreement_model=other)
     with pytest.raises(ValueError, match="know the 12 classes .* 12 differ: 0: 'sky' and 'cat', "):
-        open_run(SOURCE, GRID, output, tmp_path / "run")
+        open_build(SOURCE, judged, OUTPUT, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -16,12 +16,11 @@ from huggingface_hub import DatasetCard
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.publish.dataset import open_local_run, publish
 from scribblegen.builders.sources import open_source
-from scribblegen.commands.synthesis import build
+from scribblegen.commands.build import build
 from scribblegen.hub.models import model_files
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.records import real_features
+from scribblegen.records import real_features, real_row
 from scribblegen.runs.config import OutputConfig
-from scribblegen.runs.rows import real_row
 from tests.hub.fixtures import TOKEN, hub_environment, run_python, scribblegen
 from tests.hub.server import FAULTS, LoopbackHub
 
@@ -39,9 +38,9 @@ for subset in ("real", "guidance1-encode0.5", "guidance1-encode1"):
 
 def built(folder, ratios=(0.5, 1.0), ids="0:3", seed=0):
     grid = ScribbleGenConfig(guidance_scales=[1.0], encode_ratios=list(ratios), seed=seed,
-                             num_inference_steps=2, rows=4)  # fmt: skip
+                             num_inference_steps=2, rows=4, pipeline="random")  # fmt: skip
     source = SourceConfig(ids=ids, test_ids="50:51", scene_size=48)
-    build(source, grid, OutputConfig(pipeline="random", license="cc0-1.0"), output_dir=folder)
+    build(source, grid, OutputConfig(license="cc0-1.0"), output_dir=folder)
     return folder
 
 
@@ -317,10 +316,10 @@ def test_source_ids_are_text_and_never_a_path(hub, tmp_path, scenes):
     config = SourceConfig(source="hub", dataset_name=str(photographs), id_column="source_id",
                           label_column="label")  # fmt: skip
     grid = ScribbleGenConfig(guidance_scales=[1.0], encode_ratios=[0.5, 1.0],
-                             num_inference_steps=2, rows=4)  # fmt: skip
+                             num_inference_steps=2, rows=4, pipeline="random")  # fmt: skip
     folder = tmp_path / "hostile"
     before = {p for p in tmp_path.rglob("*")}
-    build(config, grid, OutputConfig(pipeline="random", license="mit"), output_dir=folder)
+    build(config, grid, OutputConfig(license="mit"), output_dir=folder)
     outside = {p for p in tmp_path.rglob("*") if folder not in (p, *p.parents)}
     assert outside == before, "nothing was written elsewhere"
     published(hub, tmp_path, folder)

@@ -16,11 +16,12 @@ from PIL import Image
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.repository import write_gallery, write_repository
 from scribblegen.builders.subset import ScribbleGen
-from scribblegen.commands.synthesis import build, open_run, run_header
+from scribblegen.commands.build import build, open_build
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.runs.config import OutputConfig
 from scribblegen.runs.folder import prepare_folder
 from scribblegen.runs.generation import generate_parts
+from scribblegen.runs.open import run_header
 from scribblegen.runs.shares import Part
 
 SOURCE = SourceConfig(ids="0:6", test_ids="50:52", scene_size=48)
@@ -103,7 +104,7 @@ def test_a_fresh_process_loads_it_offline(repository):
 
 
 def test_the_builder_reads_a_subset_of_an_unfinished_run(tmp_path):
-    run = open_run(SOURCE, METHOD, OUTPUT, tmp_path / "run")
+    run = open_build(SOURCE, METHOD, OUTPUT, tmp_path / "run")
     prepare_folder(run.folder, run_header(run), "license: unknown\npipeline: null\n")
     generate_parts(run.method, run.sources, [Part.whole(run.units[0])], run.folder)
     cache = str(tmp_path / "cache")
@@ -119,7 +120,7 @@ def test_the_builder_reads_a_subset_of_an_unfinished_run(tmp_path):
 
 
 def test_an_unfinished_run_can_be_shown(tmp_path):
-    run = open_run(SOURCE, METHOD, OUTPUT, tmp_path / "run")
+    run = open_build(SOURCE, METHOD, OUTPUT, tmp_path / "run")
     prepare_folder(run.folder, run_header(run), "license: unknown\npipeline: null\n")
     with pytest.raises(FileNotFoundError, match="no source of .* is finished yet"):
         write_gallery(run.folder)

@@ -10,16 +10,18 @@ from diffusers import AutoencoderTiny
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.cli import main
-from scribblegen.commands.synthesis import build, open_run, synthesize
+from scribblegen.commands.build import build, open_build
 from scribblegen.engine import call_size
 from scribblegen.engine.call_size import measure_rows
 from scribblegen.engine.stage_times import STAGES, StageTimes, profile_table
+from scribblegen.families.config import AUTO_ROWS
 from scribblegen.families.open import load_diffusion
-from scribblegen.methods.scribblegen_config import AUTO_ROWS, ScribbleGenConfig
+from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.runs.config import OutputConfig
 from scribblegen.runs.folder import RunError
+from scribblegen.runs.loop import synthesize
+from scribblegen.runs.manifest import read_manifest
 from scribblegen.runs.patient_executor import PatientExecutor
-from scribblegen.runs.shards import read_manifest
 from scribblegen.tiny import tiny_folder
 
 SOURCE = SourceConfig(ids="0:4", scene_size=48)
@@ -63,18 +65,18 @@ def test_a_memory_budget_bounds_the_call(monkeypatch, diffusion):
 
 def test_rows_are_measured_once_and_kept_for_the_rest_of_the_run(monkeypatch, tmp_path, diffusion):
     times_per_row(monkeypatch, {2: 10, 4: 9, 8: 6, 16: 7, 32: 8})
-    run = open_run(SOURCE, method(rows="auto"), OutputConfig(), tmp_path, diffusion=diffusion)
+    run = open_build(SOURCE, method(rows="auto"), OutputConfig(), tmp_path, family=diffusion)
     assert method(rows="auto").rows == AUTO_ROWS
     assert run.method.config.rows == 8 == run.options["rows"]
     synthesize(run, progress_bar=False)
     assert read_manifest(tmp_path)["identity"]["rows"] == 8
     # Another day, another timing: the run stays what it was.
     times_per_row(monkeypatch, {2: 1, 4: 1, 8: 6, 16: 7, 32: 8})
-    again = open_run(SOURCE, method(rows="auto"), OutputConfig(), tmp_path, diffusion=diffusion)
+    again = open_build(SOURCE, method(rows="auto"), OutputConfig(), tmp_path, family=diffusion)
     assert again.method.config.rows == 8
     assert synthesize(again, progress_bar=False).images == 0
     with pytest.raises(RunError, match="rows: 8 there, 16 here"):
-        other = open_run(SOURCE, method(rows=16), OutputConfig(), tmp_path, diffusion=diffusion)
+        other = open_build(SOURCE, method(rows=16), OutputConfig(), tmp_path, family=diffusion)
         synthesize(other, progress_bar=False)
 
 
@@ -138,8 +140,8 @@ def test_a_tiny_vae_is_loaded_from_its_folder_and_told_in_the_manifest(tmp_path)
     small = {f"{part}_block_out_channels": (8, 8, 8) for part in ("encoder", "decoder")}
     counts = {f"num_{part}_blocks": (1, 1, 1) for part in ("encoder", "decoder")}
     AutoencoderTiny(**small, **counts).save_pretrained(tmp_path / "taesd")
-    output = OutputConfig(pipeline=str(tiny_folder()), tiny_vae=str(tmp_path / "taesd"))
-    build(SOURCE, method(rows=4), output, output_dir=tmp_path / "run")
+    with_it = method(rows=4, pipeline=str(tiny_folder()), tiny_vae=str(tmp_path / "taesd"))
+    build(SOURCE, with_it, output_dir=tmp_path / "run")
     manifest = read_manifest(tmp_path / "run")
     plain = load_diffusion(tiny_folder()).fingerprint()
     assert manifest["identity"]["weights"] != plain
@@ -160,7 +162,7 @@ def test_an_approximation_is_told_and_changes_the_images(tmp_path, diffusion, op
     images = {}
     for name, chosen in (("plain", {}), ("fast", options)):
         config = method(rows=4, output_size="model", **chosen)
-        run = open_run(SOURCE, config, OutputConfig(), tmp_path / name, diffusion=diffusion)
+        run = open_build(SOURCE, config, OutputConfig(), tmp_path / name, family=diffusion)
         synthesize(run, progress_bar=False)
         manifest = read_manifest(tmp_path / name)
         for option, value in chosen.items():

@@ -6,9 +6,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from scribblegen.builders.config import SourceConfig
-from scribblegen.commands.synthesis import build
+from scribblegen.commands.build import build
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.runs.config import OutputConfig
 from scribblegen.trainers.segmentation.augmentation import Augmentation
 from scribblegen.trainers.segmentation.data import (
     SchemeSampler,
@@ -19,7 +18,12 @@ from scribblegen.trainers.segmentation.data import (
 from scribblegen.trainers.segmentation.schemes import Scheme
 
 GRID = ScribbleGenConfig(
-    guidance_scales=[1.0], encode_ratios=[0.5, 1.0], num_inference_steps=2, replicates=2, rows=4
+    guidance_scales=[1.0],
+    encode_ratios=[0.5, 1.0],
+    num_inference_steps=2,
+    replicates=2,
+    rows=4,
+    pipeline="random",
 )
 TWINS = ("guidance1-encode0.5", "guidance1-encode1")
 
@@ -28,7 +32,7 @@ TWINS = ("guidance1-encode0.5", "guidance1-encode1")
 def repository(tmp_path_factory):
     folder = tmp_path_factory.mktemp("repository") / "scenes"
     source = SourceConfig(ids="0:5", test_ids="50:53", scene_size=48)
-    build(source, GRID, OutputConfig(pipeline="random"), output_dir=folder)
+    build(source, GRID, output_dir=folder)
     return str(folder)
 
 
@@ -121,6 +125,6 @@ def test_classes_that_disagree_are_refused(repository, tmp_path):
     Image.fromarray(np.ones((48, 48), np.uint8)).save(folder / "masks/a.png")
     (folder / "classes.json").write_text('{"0": "cat", "1": "dog"}')
     source = SourceConfig(source="folder", data_dir=str(folder))
-    build(source, GRID, OutputConfig(pipeline="random"), output_dir=tmp_path / "other")
+    build(source, GRID, output_dir=tmp_path / "other")
     with pytest.raises(ValueError, match="must have the same classes.*cat.*sky"):
         open_rows(repository, [f"{tmp_path / 'other'}:{TWINS[0]}"])

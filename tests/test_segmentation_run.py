@@ -30,9 +30,8 @@ from transformers import (
 from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.scenes.kinds import SCENE_CLASSES
 from scribblegen.cli import main
-from scribblegen.commands.synthesis import build
+from scribblegen.commands.build import build
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.runs.config import OutputConfig
 from scribblegen.trainers.segmentation.config import SegmentationConfig
 from scribblegen.trainers.segmentation.run import open_data, train_segmentation
 
@@ -44,10 +43,15 @@ SIZE = 48
 def repository(tmp_path_factory):
     folder = tmp_path_factory.mktemp("repository") / "scenes"
     grid = ScribbleGenConfig(
-        guidance_scales=[1.0], encode_ratios=[0.5, 1.0], num_inference_steps=2, replicates=3, rows=4
+        guidance_scales=[1.0],
+        encode_ratios=[0.5, 1.0],
+        num_inference_steps=2,
+        replicates=3,
+        rows=4,
+        pipeline="random",
     )
     source = SourceConfig(ids="0:8", test_ids="50:54", scene_size=SIZE)
-    build(source, grid, OutputConfig(pipeline="random"), output_dir=folder)
+    build(source, grid, output_dir=folder)
     return str(folder)
 
 

@@ -16,18 +16,20 @@ from PIL import Image
 
 from scribblegen.classes import IGNORE_INDEX, load_classes
 from scribblegen.images import encode_image, encode_label
-from scribblegen.records import real_features, synthetic_features
-from scribblegen.runs.rows import image_cell
+from scribblegen.methods.scribblegen_rows import twin_features
+from scribblegen.records import image_cell, real_features
+from scribblegen.runs.manifest import (
+    finish_unit,
+    finished_shards,
+    pending_units,
+    read_manifest,
+    write_manifest,
+)
 from scribblegen.runs.shards import (
     Shard,
     Unit,
     default_sources_per_shard,
-    finish_unit,
-    finished_shards,
-    pending_units,
     plan_units,
-    read_manifest,
-    write_manifest,
     write_shard,
 )
 
@@ -152,7 +154,7 @@ def test_a_twin_s_columns_survive_too(tmp_path: Path) -> None:
         "seed": 2**63 - 1,
         "scores": {"source_distance": 0.25, "agreement": None},
     }
-    features = synthetic_features(VOC)
+    features = twin_features(VOC)
     shard = write_shard(tmp_path / "x.parquet", [row], features)
     (read,) = pq.read_table(shard.path).to_pylist()
     assert read == row

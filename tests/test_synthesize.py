@@ -17,14 +17,14 @@ import pytest
 from datasets import load_dataset
 
 from scribblegen.builders.config import SourceConfig
-from scribblegen.commands.synthesis import build, open_run, synthesize
+from scribblegen.commands.build import build, open_build
 from scribblegen.configs import to_arguments, to_dict
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.runs.config import OutputConfig
 from scribblegen.runs.generation import generate_parts
-from scribblegen.runs.parts import finished_parts, join_parts
-from scribblegen.runs.shards import pending_units, read_manifest
-from scribblegen.runs.shares import Part, share_out
+from scribblegen.runs.loop import synthesize
+from scribblegen.runs.manifest import pending_units, read_manifest
+from scribblegen.runs.shares import Part, finished_parts, join_parts, share_out
 
 SOURCE = SourceConfig(ids="0:12", validation_ids="100:103", scene_size=48)
 METHOD = ScribbleGenConfig(
@@ -93,7 +93,7 @@ def test_the_number_of_processes_changes_no_byte(reference, tmp_path, num_proces
 
 
 def test_the_order_of_shards_changes_no_byte(reference, tmp_path):
-    run = open_run(SOURCE, METHOD, OUTPUT, tmp_path / "run")
+    run = open_build(SOURCE, METHOD, OUTPUT, tmp_path / "run")
     shuffled = run.units[:]
     random.Random(0).shuffle(shuffled)
     generate_parts(run.method, run.sources, list(map(Part.whole, shuffled)), run.folder)
@@ -104,18 +104,18 @@ def test_the_order_of_shards_changes_no_byte(reference, tmp_path):
 
 @pytest.mark.parametrize("num_processes", [4, 5])
 def test_units_that_do_not_divide_are_made_in_parts(reference, tmp_path, num_processes):
-    run = open_run(SOURCE, METHOD, OUTPUT, tmp_path / "run")
-    shares = share_out(run.units, [], num_processes, costly_split="train")
+    run = open_build(SOURCE, METHOD, OUTPUT, tmp_path / "run")
+    shares = share_out(run.units, [], num_processes, costly=["train"])
     assert any(not part.is_whole for share in shares for part in share)
     # One process after the other; the last is killed and its share made by two others.
     for share in shares[:-1]:
         generate_parts(run.method, run.sources, share, run.folder)
     pending = pending_units(run.folder, run.units)
-    rest = share_out(pending, finished_parts(run.folder, pending), 2, costly_split="train")
+    rest = share_out(pending, finished_parts(run.folder, pending), 2, costly=["train"])
     for share in rest:
         generate_parts(run.method, run.sources, share, run.folder)
     for unit in pending_units(run.folder, run.units):
-        join_parts(run.folder, unit, run.method.classes)
+        join_parts(run.folder, unit, {s.name: s.features for s in run.method.subsets})
     assert not pending_units(run.folder, run.units)
     there = {k: v for k, v in digests(reference).items() if k.endswith(".parquet")}
     here = {k: v for k, v in digests(run.folder).items() if k in there}
@@ -126,7 +126,7 @@ def test_units_that_do_not_divide_are_made_in_parts(reference, tmp_path, num_pro
 def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes(reference, tmp_path):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["scribblegen.commands.synthesis", "scribblegen.tiny.random_weights"]
+        ["scribblegen.commands.build", "scribblegen.tiny.random_weights"]
     )
     rng = random.Random(0)
     folder = tmp_path / "run"
@@ -165,13 +165,13 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes(reference, tmp_pat
 
 def test_a_finished_run_is_left_alone(reference):
     before = {path: path.stat().st_mtime_ns for path in reference.rglob("*.parquet")}
-    progress = synthesize(open_run(SOURCE, METHOD, OUTPUT, reference), progress_bar=False)
+    progress = synthesize(open_build(SOURCE, METHOD, OUTPUT, reference), progress_bar=False)
     assert progress.images == 0
     assert {path: path.stat().st_mtime_ns for path in reference.rglob("*.parquet")} == before
 
 
 def test_a_resumed_run_makes_only_what_is_missing(reference, tmp_path):
-    run = open_run(SOURCE, METHOD, OUTPUT, tmp_path / "run")
+    run = open_build(SOURCE, METHOD, OUTPUT, tmp_path / "run")
     generate_parts(run.method, run.sources, list(map(Part.whole, run.units[:2])), run.folder)
     done = read_manifest(run.folder)["units"]
     assert [u["unit"] for u in done] == [unit.name for unit in run.units[:2]]
@@ -184,7 +184,7 @@ def test_a_lost_shard_is_made_again(reference, tmp_path):
     (folder / "guidance1-encode1" / "train-00002-of-00006.parquet").unlink()
     cut = folder / "real" / "train-00004-of-00006.parquet"
     cut.write_bytes(cut.read_bytes()[:100])
-    progress = synthesize(open_run(SOURCE, METHOD, OUTPUT, folder), progress_bar=False)
+    progress = synthesize(open_build(SOURCE, METHOD, OUTPUT, folder), progress_bar=False)
     made = [part.unit.name for part in progress.parts]
     assert made == ["train-00002-of-00006", "train-00004-of-00006"]
     assert digests(folder) == digests(reference)
@@ -193,7 +193,7 @@ def test_a_lost_shard_is_made_again(reference, tmp_path):
 def test_what_depends_on_the_source_alone_is_computed_once(tmp_path, diffusion):
     """P2: one VAE encoding, prompt and conditioning per source, whatever the grid."""
     calls = {"encode": 0, "embed_conditioning": 0, "embed_prompt": 0}
-    run = open_run(SOURCE, METHOD, OUTPUT, tmp_path / "run", diffusion=diffusion)
+    run = open_build(SOURCE, METHOD, OUTPUT, tmp_path / "run", family=diffusion)
 
     class Counting:
         def __getattr__(self, name):
@@ -210,8 +210,10 @@ def test_what_depends_on_the_source_alone_is_computed_once(tmp_path, diffusion):
 
 def test_suffixes_vary_the_prompts_of_replicates(tmp_path):
     suffixes = ["at dusk", "in fog", "at noon"]
-    method = replace(METHOD, guidance_scales=[1.0], replicates=3, prompt_suffixes=suffixes)
-    build(SOURCE, method, OutputConfig(pipeline="random"), output_dir=tmp_path / "run")
+    method = replace(
+        METHOD, guidance_scales=[1.0], replicates=3, prompt_suffixes=suffixes, pipeline="random"
+    )
+    build(SOURCE, method, output_dir=tmp_path / "run")
     subset = f"guidance1-encode{METHOD.encode_ratios[0]:g}"
     rows = load_dataset(str(tmp_path / "run"), subset, split="train")
     real = load_dataset(str(tmp_path / "run"), "real", split="train")
@@ -230,7 +232,7 @@ def test_cells_that_agree_on_every_step_are_computed_once(tmp_path, diffusion):
         guidance_scales=[2], encode_ratios=[0.5, 0.51], num_inference_steps=4, rows=4
     )
     source = SourceConfig(ids="0:2", scene_size=48)
-    run = open_run(source, method, OutputConfig(), tmp_path / "run", diffusion=diffusion)
+    run = open_build(source, method, OutputConfig(), tmp_path / "run", family=diffusion)
     progress = synthesize(run, progress_bar=False)
     assert progress.images == 2
     rows = [

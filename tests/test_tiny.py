@@ -13,6 +13,7 @@ from scribblegen.builders.sources import open_source
 from scribblegen.classes import Classes
 from scribblegen.families.open import load_diffusion
 from scribblegen.images import image_to_tensor, tensor_to_image
+from scribblegen.methods.base import Place
 from scribblegen.methods.scribblegen import ScribbleGen, TwinKey
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.tiny import RANDOM, TINY, default_pipeline, tiny_folder
@@ -67,9 +68,9 @@ def test_twins_leave_their_source_as_the_encode_ratio_grows(tiny, held_out):
     method = ScribbleGen(config, tiny, SCENE_CLASSES)
     assert method.config.prompt_stem == tiny.record.prompt_stem, "its own, without being told"
     distance = dict.fromkeys(config.encode_ratios, 0.0)
-    for twin in method.generate((i, 0, sample) for i, sample in enumerate(held_out)):
+    for twin in method.twins((Place("train", 0, i), s) for i, s in enumerate(held_out)):
         assert isinstance(twin.key, TwinKey)
-        source = held_out[twin.key.position].image
+        source = held_out[twin.key.photograph.place.position].image
         for cell in method.cells_of(twin):
             difference = np.abs(tensor_to_image(twin.image).astype(float) - source)
             distance[cell.encode_ratio] += difference.mean() / len(held_out)

@@ -26,10 +26,9 @@ from scribblegen.hub.upload import (
     upload,
 )
 from scribblegen.runs.folder import CONFIG_FILE
-from scribblegen.runs.shards import MANIFEST
+from scribblegen.runs.manifest import MANIFEST
 
 _RUN = "run"
-_GRID = ("guidance_scales", "encode_ratios")  # a grid may grow: its other cells stay as they are
 _UNKNOWN = "unknown"
 
 
@@ -170,10 +169,10 @@ def plan_publication(
                 return Changes(files)  # a larger run has said it all
             lost = _conflicts(run, manifest, overwrite)
             kept = _without(manifest, lost)
-            if lost and kept["subsets"]:
+            if lost and _generated(kept):
                 text = json.dumps(kept, indent=1, ensure_ascii=False)
                 files.append(LocalFile.of(f"{place}/manifest.json", f"{text}\n".encode()))
-            if not lost or kept["subsets"]:
+            if not lost or _generated(kept):
                 continue
         # Of several runs that this one stands for, it takes the first one's place.
         replaced.append(run_key(manifest))
@@ -208,8 +207,12 @@ def plan_publication(
 
 
 def _family(manifest: dict[str, Any]) -> dict[str, Any]:
-    """What the cells of one grid share."""
-    return {key: value for key, value in manifest["identity"].items() if key not in _GRID}
+    """What the subsets of one run share, whichever of them it makes.
+
+    A grid may grow: its other cells stay as they are.
+    """
+    spanning = manifest["spanning"]
+    return {key: value for key, value in manifest["identity"].items() if key not in spanning}
 
 
 def _stands_for(run: LocalRun, manifest: dict[str, Any]) -> bool:
@@ -263,6 +266,11 @@ def _without(manifest: dict[str, Any], subsets: set[str]) -> dict[str, Any]:
     ]
     kept = [s for s in manifest["subsets"] if s["subset"] not in subsets]
     return {**manifest, "units": units, "subsets": kept}
+
+
+def _generated(manifest: dict[str, Any]) -> list[str]:
+    """Subsets that a run has made, besides what it passed on."""
+    return [s["subset"] for s in manifest["subsets"] if s["generated"]]
 
 
 def _gallery_at(place: str) -> str:

@@ -1,4 +1,4 @@
-"""`scribblegen build`: photographs with scribbles -> a dataset repository, and a summary of it."""
+"""`scribblegen build`: items of a source -> a dataset repository, and a summary of it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from scribblegen.commands.command_line import is_to_launch, launch, refusals, set_up_logging
 
 if TYPE_CHECKING:
+    from scribblegen.runs.config import OutputConfig
     from scribblegen.runs.generation import Progress
+    from scribblegen.runs.open import Run
 
 _DEFAULT_PIPELINES = {
     "tiny": "No `pipeline` given: using the small one that ships with scribblegen.",
@@ -20,11 +22,11 @@ def main(arguments: Sequence[str]) -> None:
     from scribblegen.builders.config import SourceConfig
     from scribblegen.configs import parse_configs
     from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-    from scribblegen.runs.config import OutputConfig, RunConfig
+    from scribblegen.runs.config import MethodChoice, OutputConfig, RunConfig
 
     with refusals("build"):
-        source_config, method_config, output_config, run_config = parse_configs(
-            (SourceConfig, ScribbleGenConfig, OutputConfig, RunConfig),
+        _, source_config, method_config, output_config, run_config = parse_configs(
+            (MethodChoice, SourceConfig, ScribbleGenConfig, OutputConfig, RunConfig),
             arguments,
             program="scribblegen build",
             description="Photographs with scribbles -> a dataset repository.",
@@ -46,47 +48,131 @@ def main(arguments: Sequence[str]) -> None:
 
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    from scribblegen.commands.synthesis import open_run, synthesize
-    from scribblegen.runs.folder import RunError
-    from scribblegen.runs.processes import process_state
+    from scribblegen.builders.repository import write_repository
+    from scribblegen.runs.loop import synthesize
+    from scribblegen.runs.processes import end_processes, process_state
 
     main_process = process_state().is_main_process
     set_up_logging(main_process)
     with refusals("build"):
-        run = open_run(
+        run = open_build(
             source_config,
             method_config,
             output_config,
             run_config.output_dir,
             memory_budget=run_config.memory_budget,
         )
-    if output_config.pipeline is None and main_process:
-        print(_DEFAULT_PIPELINES[str(run.output.pipeline)])
-    with refusals("build", (RunError, OSError)):
+        pipeline = run.options.get("pipeline")
+        if main_process and getattr(method_config, "pipeline", pipeline) != pipeline:
+            print(_DEFAULT_PIPELINES[str(pipeline)])
         with logging_redirect_tqdm():
-            progress = synthesize(run)
+            progress = synthesize(run, finish=write_repository)
     if main_process:
-        distinct_cells = run.method.images_per_source / method_config.replicates
-        _print_summary(run_config.output_dir, progress, distinct_cells)
+        _print_summary(run_config.output_dir, progress)
         if run_config.profile:
             print(f"\n{progress.profile}")
+    end_processes()
 
 
-def _print_summary(output_dir: str, progress: "Progress", distinct_cells: float) -> None:
+def build(
+    source_config: Any,
+    method_config: Any,
+    output_config: "OutputConfig | None" = None,
+    *,
+    output_dir: str | Path,
+    progress_bar: bool = True,
+) -> "Progress":
+    """A dataset repository in one call. Resumes by itself.
+
+    Args:
+        source_config: options of a source, such as `FolderConfig`.
+        method_config: options of a method, such as `ScribbleGenConfig`.
+        output_config: how rows are stored.
+        output_dir: folder of the repository.
+        progress_bar: on the main process.
+
+    Raises:
+        ValueError, OSError: something is missing or does not fit; the message names the option.
+    """
+    from scribblegen.builders.repository import write_repository
+    from scribblegen.runs.loop import synthesize
+
+    run = open_build(source_config, method_config, output_config, output_dir)
+    return synthesize(run, finish=write_repository, progress_bar=progress_bar)
+
+
+def open_build(
+    source_config: Any,
+    method_config: Any,
+    output_config: "OutputConfig | None",
+    output_dir: str | Path,
+    *,
+    family: Any = None,
+    memory_budget: float | None = None,
+) -> "Run":
+    """Opens sources and networks and checks that they fit, before any work.
+
+    Args:
+        source_config, method_config, output_config, output_dir: as of `build`.
+        family: the networks, where they are in memory already; else the options name them.
+        memory_budget: gigabytes that `rows` auto may fill; a share of what is free if None.
+
+    Raises:
+        ValueError, OSError: something is missing or does not fit; the message names the option.
+    """
+    from scribblegen.builders.sources import open_source
+    from scribblegen.configs import location_options, to_dict
+    from scribblegen.methods.base import Opening, method_entry, method_name
+    from scribblegen.runs.config import OutputConfig
+    from scribblegen.runs.manifest import read_manifest
+    from scribblegen.runs.open import open_run
+    from scribblegen.runs.processes import process_state
+    from scribblegen.runs.shards import SPLITS
+
+    output = output_config or OutputConfig()
+    opened = {split: open_source(source_config, split) for split in SPLITS}
+    sources = {split: source for split, source in opened.items() if source is not None}
+
+    def judge(name: str) -> Any:
+        from scribblegen.trainers.judge import Judge
+
+        return Judge(name, sources["train"].classes, process_state().device)
+
+    name = method_name(method_config)
+    opening = Opening(
+        sources=sources,
+        output=output,
+        begun=read_manifest(Path(output_dir)).get("identity", {}),
+        judge=judge,
+        family=family,
+        memory_budget=memory_budget,
+    )
+    return open_run(
+        name,
+        method_entry(name).open_method(method_config, opening),
+        sources,
+        output,
+        output_dir,
+        options=to_dict(source_config),
+        locations=location_options(source_config),
+    )
+
+
+def _print_summary(output_dir: str, progress: "Progress") -> None:
     from scribblegen.cards.dataset import subset_table
-    from scribblegen.runs.shards import read_manifest
+    from scribblegen.runs.manifest import read_manifest
 
     subsets = subset_table(read_manifest(Path(output_dir)))
+    generated = [s for s in subsets if s["generated"]]
     width = max(len(s["subset"]) for s in subsets)
-    rate = sum(progress.images_by_process) / distinct_cells / max(progress.seconds, 1e-9)
+    rate = sum(progress.images_by_process) / len(generated) / max(progress.seconds, 1e-9)
     print(f"\n{'subset':<{width}}  {'rows':>8}  {'rejected':>8}  {'MB':>8}  {'images/s':>8}")
     for s in subsets:
         megabytes = f"{s['bytes'] / 1e6:.1f}"
         line = f"{s['subset']:<{width}}  {s['rows']:>8}  {s['rejected']:>8}  {megabytes:>8}"
-        print(line if s["guidance_scale"] is None or not rate else f"{line}  {rate:>8.1f}")
+        print(f"{line}  {rate:>8.1f}" if s["generated"] and rate else line)
     print(_speed(progress))
-    example: Any = next((s["subset"] for s in subsets[1:]), subsets[0]["subset"])
-    print(f'\nload_dataset("{output_dir}", "{example}")')
+    print(f'\nload_dataset("{output_dir}", "{generated[0]["subset"]}")')
 
 
 def _speed(progress: "Progress") -> str:

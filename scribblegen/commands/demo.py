@@ -70,7 +70,7 @@ def run_demo(
     """
     from datasets import load_dataset
 
-    from scribblegen.commands.synthesis import build
+    from scribblegen.commands.build import build
 
     started = time.perf_counter()
     source, method, output = options or demo_options()

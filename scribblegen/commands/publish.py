@@ -7,7 +7,7 @@ from typing import Any
 
 from scribblegen.commands.command_line import refusals, set_up_logging
 from scribblegen.hub.upload import Uploaded
-from scribblegen.runs.shards import MANIFEST
+from scribblegen.runs.manifest import MANIFEST
 
 _MODEL_FILES = ("config.json", "model_index.json")
 

@@ -6,16 +6,18 @@ class names, so the scribble stays a true label of the twin.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
+import numpy as np
 import torch
 
 from scribblegen.classes import Classes, present_classes
 from scribblegen.engine.encode_ratio import Timesteps
 from scribblegen.engine.jobs import Conditions, Job, Twin
 from scribblegen.engine.pool import DenoiserPool, Denoising
-from scribblegen.engine.stage_times import StageTimes
+from scribblegen.engine.stage_times import StageTimes, profile_table
 from scribblegen.engine.transfers import to_device
 from scribblegen.families.stable_diffusion.conditioning import (
     conditioning_image,
@@ -31,7 +33,9 @@ from scribblegen.families.stable_diffusion.controlnet_record import (
 from scribblegen.families.stable_diffusion.geometry import network_size
 from scribblegen.families.stable_diffusion.networks import Diffusion
 from scribblegen.images import image_to_tensor, resize_image
+from scribblegen.methods.base import Place, Record
 from scribblegen.methods.scribblegen_config import Cell, ScribbleGenConfig
+from scribblegen.methods.scribblegen_rows import TWIN_SPLIT, PhotographRecords, subsets
 from scribblegen.prompts import PROMPT_STEM, sample_prompt
 from scribblegen.records import Sample
 from scribblegen.seeds import derive_seed
@@ -39,30 +43,51 @@ from scribblegen.seeds import derive_seed
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class TwinKey:
-    """Which twin: the caller's group and position of its source, replicate, noise seed, prompt."""
+class Judge(Protocol):
+    """A segmentor that looks at twins."""
 
-    group: int
-    position: int
+    def agreement(self, image: np.ndarray, label: np.ndarray) -> float:
+        """How much of a label (H, W) it finds in a picture (H, W, 3), both uint8: 0 to 1."""
+
+    def fingerprint(self) -> str:
+        """Changes with any of its weights."""
+
+
+@dataclass(frozen=True, eq=False)
+class TwinKey:
+    """Which twin: of which photograph, its number in a cell, the seed of its noise, its prompt."""
+
+    photograph: PhotographRecords
     replicate: int
     seed: int
     prompt: str
 
 
 class ScribbleGen:
-    """Makes the grid of twins of one source after the other.
+    """The method: the photographs themselves, and the grid of their twins.
 
     Args:
-        config: of the method.
+        config: its options.
         diffusion: pipeline and ControlNet.
         classes: of the scribbles.
+        splits: that the source has.
+        image_format: of the twins' files.
+        judge: a segmentor that looks at each twin, for its `scores`.
 
     Raises:
         ValueError: the ControlNet does not fit the classes, the null condition or the resolution.
     """
 
-    def __init__(self, config: ScribbleGenConfig, diffusion: Diffusion, classes: Classes) -> None:
+    def __init__(
+        self,
+        config: ScribbleGenConfig,
+        diffusion: Diffusion,
+        classes: Classes,
+        *,
+        splits: Sequence[str] = (TWIN_SPLIT,),
+        image_format: str = "webp",
+        judge: Judge | None = None,
+    ) -> None:
         record = diffusion.record
         self.null_condition = choose_null_condition(record, config.null_condition)
         # What was left to the ControlNet is settled here, and so told in the provenance.
@@ -75,8 +100,9 @@ class ScribbleGen:
             compile="on" if diffusion.is_compiled else "off",
         )
         self.diffusion = diffusion
-        self.classes = classes
+        self.classes, self.image_format, self.judge = classes, image_format, judge
         self.cells = config.cells(diffusion.prediction.schedule)
+        self.subsets = subsets(self.cells, classes, splits, config.replicates)
         self.resolution = config.resolution or diffusion.default_resolution
         self.times = StageTimes(diffusion.device)
         self.pools: dict[tuple[int, int], DenoiserPool] = {}
@@ -86,7 +112,7 @@ class ScribbleGen:
         # Cells whose runs are the same are computed once and given to each.
         self._cells_of: dict[tuple[Timesteps, float], list[Cell]] = {}
         for cell in self.cells:
-            self._cells_of.setdefault((cell.grid, cell.guidance_scale), []).append(cell)
+            self._cells_of.setdefault((cell.timesteps, cell.guidance_scale), []).append(cell)
         scales: dict[Timesteps, list[float]] = {}
         for grid, w in self._cells_of:
             scales.setdefault(grid, []).append(w)
@@ -113,11 +139,6 @@ class ScribbleGen:
         return self._cells_of[twin.grid, twin.guidance_scale]
 
     @property
-    def images_per_source(self) -> int:
-        """Twins of one source; those that several cells share count once."""
-        return self.config.replicates * len(self._cells_of)
-
-    @property
     def counts(self) -> Counter[str]:
         """What all pools have done, see `DenoiserPool`."""
         return sum((pool.counts for pool in self.pools.values()), Counter())
@@ -138,23 +159,62 @@ class ScribbleGen:
             multiple=self.diffusion.size_multiple,
         )
 
-    def generate(self, samples: Iterable[tuple[int, int, Sample]]) -> Iterator[Twin]:
-        """Twins of all cells and replicates, in the order in which they are finished.
+    def identity(self) -> dict[str, str | None]:
+        """The fingerprints of all networks, and the kind of device."""
+        return {
+            "weights": self.diffusion.fingerprint(),
+            "agreement model": None if self.judge is None else self.judge.fingerprint(),
+            "device": self.diffusion.device.type,
+        }
 
-        Args:
-            samples: (position, group, sample); the first two come back in the twin's `TwinKey`.
-                Groups rise; no twin is left waiting when the group after the next one begins.
-        """
+    def generate(self, items: Iterable[tuple[Place, Sample]]) -> Iterator[Record]:
+        """The records of photographs and of their twins in all cells, as they are finished."""
+        for made in self._made(items):
+            if isinstance(made, Record):
+                yield made
+            else:
+                key = made.key
+                assert isinstance(key, TwinKey)
+                yield from key.photograph.twin(
+                    made,
+                    self.cells_of(made),
+                    replicate=key.replicate,
+                    seed=key.seed,
+                    prompt=key.prompt,
+                )
+
+    def twins(self, items: Iterable[tuple[Place, Sample]]) -> Iterator[Twin]:
+        """Twins of all cells and replicates as images, in the order in which they are finished."""
+        return (made for made in self._made(items) if isinstance(made, Twin))
+
+    def profile(self, seconds: Mapping[str, float], wall: float) -> str:
+        """Seconds of every stage, and how full the calls were."""
+        stages = {**self.times.totals(), **seconds}
+        return profile_table(stages, wall, self.counts, self.config.rows)
+
+    def _made(self, items: Iterable[tuple[Place, Sample]]) -> Iterator[Record | Twin]:
         newest = previous = 0
-        for position, group, sample in samples:
-            if group > newest:
-                newest, previous = group, newest
+        for place, sample in items:
+            photograph = PhotographRecords(
+                place,
+                sample,
+                self.classes,
+                size=self.output_size(sample),
+                prompt=self.prompt(sample),
+                image_format=self.image_format,
+                agreement=None if self.judge is None else self.judge.agreement,
+            )
+            yield photograph.photograph()
+            if place.split != TWIN_SPLIT:
+                continue
+            if place.group > newest:
+                newest, previous = place.group, newest
             yield from self._drain_before(previous)
             size = self.network_size(sample)
             if size not in self.pools:
                 self.pools[size] = self._new_pool()
             pool = self.pools[size]
-            for job in self._jobs(position, group, sample, size):
+            for job in self._jobs(photograph, size):
                 pool.submit(job)
                 while not pool.wants_jobs:
                     yield from pool.step()
@@ -166,8 +226,9 @@ class ScribbleGen:
                 yield from pool.step()
 
     @torch.inference_mode()
-    def _jobs(self, position: int, group: int, sample: Sample, size: tuple[int, int]) -> list[Job]:
+    def _jobs(self, photograph: PhotographRecords, size: tuple[int, int]) -> list[Job]:
         """One job per replicate. What depends on the source alone is computed once for all."""
+        sample = photograph.sample
         diffusion, device = self.diffusion, self.diffusion.device
         with self.times.stage("encode"):
             image = image_to_tensor(resize_image(sample.image, *size))
@@ -196,8 +257,8 @@ class ScribbleGen:
             latents = diffusion.sample_latents(mean, std, posterior_noise)
             jobs.append(
                 Job(
-                    key=TwinKey(group, position, replicate, seed, text),
-                    group=group,
+                    key=TwinKey(photograph, replicate, seed, text),
+                    group=photograph.place.group,
                     latents=latents[0],
                     noise=noise[0],
                     conditions=conditions[replicate],
@@ -212,7 +273,7 @@ class ScribbleGen:
         """How many steps draw noise."""
         if self.config.sampler != "lcm":
             return 0
-        return max(cell.grid.num_steps for cell in self.cells)
+        return max(cell.timesteps.num_steps for cell in self.cells)
 
     def _conditions(
         self, prompt: str, conditioning: torch.Tensor, size: tuple[int, int]

@@ -1,7 +1,7 @@
 """The options of ScribbleGen and the grid that they span. No torch: the command line reads it."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from scribblegen.configs import option
 from scribblegen.engine.encode_ratio import (
@@ -11,6 +11,7 @@ from scribblegen.engine.encode_ratio import (
     Timesteps,
     timesteps_of,
 )
+from scribblegen.families.config import PipelineConfig
 from scribblegen.families.stable_diffusion.conditioning import (
     CONDITIONING_ENCODINGS,
     NULL_CONDITIONS,
@@ -18,26 +19,18 @@ from scribblegen.families.stable_diffusion.conditioning import (
 from scribblegen.families.stable_diffusion.geometry import GEOMETRIES, OUTPUT_SIZES
 from scribblegen.prompts import PROMPT_MODES
 
-DTYPE_NAMES = ("auto", "float32", "bfloat16", "float16")
-COMPILE_CHOICES = ("auto", "on", "off")
-AUTO_ROWS = -1
-
-
-if TYPE_CHECKING:
-    RowCount = int
-else:
-
-    class RowCount(int):
-        """Rows of a call: a number, or `auto` (`AUTO_ROWS`)."""
-
-        def __new__(cls, value):
-            return super().__new__(cls, AUTO_ROWS if value == "auto" else int(value))
-
 
 @dataclass(frozen=True, kw_only=True)
-class ScribbleGenConfig:
+class ScribbleGenConfig(PipelineConfig):
     """What the twins are made with. Equal configs give equal images."""
 
+    LOCATIONS: ClassVar = (*PipelineConfig.LOCATIONS, "controlnet", "agreement_model")
+    # Each of their values makes subsets of its own: a grid may grow.
+    SPANNING: ClassVar = ("guidance_scales", "encode_ratios")
+
+    controlnet: str | None = option(
+        None, "Folder or Hub id of the ControlNet; the pipeline's own if unset."
+    )
     guidance_scales: list[float] = option([2.0], "Classifier-free guidance weights, each >= 1.")
     encode_ratios: list[float] = option(
         [0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
@@ -73,9 +66,10 @@ class ScribbleGenConfig:
         None, "First words of the prompt; the ControlNet's own if unset, else the paper's."
     )
     prompt_suffixes: list[str] = option(
-        [], "Words behind the prompt, such as 'at dusk' 'in fog': one for each replicate of a "
-        "source, in turn. They vary what no scribble decides."
-    )  # fmt: skip
+        [],
+        "Words behind the prompt, such as 'at dusk' 'in fog': one for each replicate of a "
+        "source, in turn. They vary what no scribble decides.",
+    )
     controlnet_conditioning_scale: float = option(1.0, "Factor on the ControlNet's residuals.")
     control_guidance_start: float = option(
         0.0, "Share of a twin's steps before which the ControlNet is left out."
@@ -84,55 +78,40 @@ class ScribbleGenConfig:
         1.0, "Share of a twin's steps after which the ControlNet is left out: faster, less exact."
     )
     deep_cache_interval: int = option(
-        1, "Of so many steps one runs the whole networks, the others their outermost layers over "
-        "what it left: faster, less exact. 1: all steps are whole."
-    )  # fmt: skip
-    resolution: int | None = option(None, "Side of the network's square; the pipeline's if unset.")
+        1,
+        "Of so many steps one runs the whole networks, the others their outermost layers over "
+        "what it left: faster, less exact. 1: all steps are whole.",
+    )
     geometry: str = option(
         "square", "square: squashed to one size; bucket: the nearest of a few aspects."
     )
     output_size: str = option(
         "source", "source: twins of the photograph's own size; model: of the network's."
     )
-    rows: RowCount = option(
-        16, "Denoiser rows in a call, or auto: what is fastest, measured once. Changes the last "
-        "bits of an image."
-    )  # fmt: skip
-    decode_rows: int = option(4, "Images in a decoder call. Changes the last bits of an image.")
-    dtype: str = option(
-        "auto", "float32, bfloat16 or float16, for weights and calls. auto: float32 on a CPU, "
-        "bfloat16 on a GPU."
-    )  # fmt: skip
-    compile: str = option(
-        "auto",
-        "on: calls go through torch.compile, off, or auto (on a GPU). Changes the last bits.",
-    )
-    num_threads: int = option(
-        1, "CPU threads of a process. Changes the last bits; use more processes for more cores."
+    agreement_model: str | None = option(
+        None,
+        "Folder or Hub id of a segmentor that looks at each twin: `scores` has on what share of "
+        "the scribble it agrees, the card each subset's mean.",
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.controlnet is not None and self.pipeline is None:
+            raise ValueError("`pipeline` must be given with `controlnet`: it holds the rest.")
         for name, known in (
             ("encode_ratio_mode", ENCODE_RATIO_MODES),
             ("conditioning_encoding", CONDITIONING_ENCODINGS),
             ("prompt_mode", (None, *PROMPT_MODES)),
             ("geometry", GEOMETRIES),
             ("output_size", OUTPUT_SIZES),
-            ("dtype", DTYPE_NAMES),
-            ("compile", COMPILE_CHOICES),
             ("sampler", SAMPLERS),
             ("null_condition", (None, *NULL_CONDITIONS)),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"`{name}` must be one of {known}. Got {getattr(self, name)!r}.")
-        object.__setattr__(self, "rows", int(RowCount(self.rows)))
-        for name in ("replicates", "decode_rows", "num_threads", "deep_cache_interval"):
+        for name in ("replicates", "deep_cache_interval"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1. Got {getattr(self, name)}.")
-        if self.rows < 1 and self.rows != AUTO_ROWS:
-            raise ValueError(f"`rows` must be at least 1, or auto. Got {self.rows}.")
-        if self.compile == "on" and self.rows % 2 and self.rows != AUTO_ROWS:
-            raise ValueError(f"`rows` must be even where calls are compiled. Got {self.rows}.")
         if not 0 <= self.control_guidance_start < self.control_guidance_end <= 1:
             raise ValueError(
                 "`control_guidance_start` must be below `control_guidance_end`, both in 0..1. Got "
@@ -177,7 +156,7 @@ class Cell:
 
     guidance_scale: float
     encode_ratio: float
-    grid: Timesteps
+    timesteps: Timesteps
 
     @property
     def subset(self) -> str:

@@ -7,32 +7,23 @@ from scribblegen.images import IMAGE_FORMATS
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutputConfig:
-    """The networks, and how their images are stored."""
+class MethodChoice:
+    """Which method makes the rows."""
 
-    pipeline: str | None = option(
-        None,
-        "Folder or Hub id of a Stable Diffusion 1.x or 2.x pipeline in diffusers' layout; or tiny "
-        "(ships with scribblegen, draws its scenes), or random. If unset tiny where the classes "
-        "are the scenes', else random.",
-    )
-    controlnet: str | None = option(
-        None, "Folder or Hub id of the ControlNet; the pipeline's own if unset."
-    )
-    tiny_vae: str | None = option(
-        None, "Folder or Hub id of an AutoencoderTiny that decodes instead of the VAE: faster, "
-        "less exact."
-    )  # fmt: skip
-    pipeline_revision: str | None = option(None, "Revision of the pipeline on the Hub.")
-    pipeline_variant: str | None = option(None, "Variant of the pipeline's weights, such as fp16.")
-    agreement_model: str | None = option(
-        None, "Folder or Hub id of a segmentor that looks at each twin: `scores` has on what share "
-        "of the scribble it agrees, the card each subset's mean."
-    )  # fmt: skip
+    method: str = option("scribblegen", "Method that makes the rows: scribblegen.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputConfig:
+    """How the rows of a run are made and stored, whatever the method."""
+
     image_format: str = option("webp", "webp (lossless), png or jpeg (quality 95).")
     sources_per_shard: int | None = option(
         None,
         "Sources in a shard, the unit of work and resume; by their number if unset (8 .. 256).",
+    )
+    num_threads: int = option(
+        1, "CPU threads of a process. Changes the last bits; use more processes for more cores."
     )
     license: str = option("unknown", "License of the photographs, for the card.")
 
@@ -45,9 +36,8 @@ class OutputConfig:
             raise ValueError(
                 f"`sources_per_shard` must be at least 1. Got {self.sources_per_shard}."
             )
-        for name in ("controlnet", "tiny_vae"):
-            if getattr(self, name) is not None and self.pipeline is None:
-                raise ValueError(f"`pipeline` must be given with `{name}`: it holds the rest.")
+        if self.num_threads < 1:
+            raise ValueError(f"`num_threads` must be at least 1. Got {self.num_threads}.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,8 +11,9 @@ from typing import Any
 
 from scribblegen.classes import Classes
 from scribblegen.configs import differences
+from scribblegen.methods.base import Subset
 from scribblegen.runs.atomic_files import explained, remove_partial_files, write_atomically
-from scribblegen.runs.shards import MANIFEST, read_manifest, write_manifest
+from scribblegen.runs.manifest import MANIFEST, read_manifest, write_manifest
 
 CONFIG_FILE = "run/config.yaml"
 _LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "datasets", "pillow", "pyarrow")
@@ -32,7 +33,8 @@ class Header:
         identity: what must be equal for a run to be resumed; the options and the fingerprints of
             source files, weights and device.
         classes: of the labels.
-        subsets: name and generation settings of every subset with twins.
+        subsets: that it makes.
+        spanning: options whose values only say which subsets there are.
         num_units: of the plan.
     """
 
@@ -40,7 +42,8 @@ class Header:
     config: dict[str, Any]
     identity: dict[str, Any]
     classes: Classes
-    subsets: list[dict[str, Any]]
+    subsets: Sequence[Subset]
+    spanning: Sequence[str]
     num_units: int
 
     def as_dict(self, *, complete: bool) -> dict[str, Any]:
@@ -61,7 +64,16 @@ class Header:
                     zip(self.classes.names, self.classes.palette, strict=True)
                 )
             ],
-            "subsets": self.subsets,
+            "subsets": [
+                {
+                    "subset": subset.name,
+                    "settings": dict(subset.settings),
+                    "generated": subset.generated,
+                    "pictures": dict(subset.pictures),
+                }
+                for subset in self.subsets
+            ],
+            "spanning": list(self.spanning),
             "num_units": self.num_units,
         }
 

@@ -31,6 +31,12 @@ def process_state() -> PartialState:
     return state
 
 
+def end_processes() -> None:
+    """Parts from the other processes in order: one that just ends may abort on its way out."""
+    if is_launched():
+        PartialState().destroy_process_group()
+
+
 def is_launched() -> bool:
     """Whether a launcher (accelerate, torchrun) started this process."""
     return "WORLD_SIZE" in os.environ

@@ -1,16 +1,12 @@
-"""Shards on disk: planned by position, written atomically, listed in a manifest.
+"""Shards on disk: planned by position, written atomically.
 
     <subset>/<split>-00003-of-00008.parquet     rows of one unit of work
-    run/units/<split>-00003-of-00008.json       its manifest line: the unit is done
-    run/manifest.json                           all of them, when the run is complete
 
-The unit of work is a fixed block of sources with their whole grid. Which process does it, and how
+The unit of work is a fixed block of items with all their records. Which process does it, and how
 many there are, changes no byte.
 """
 
 import hashlib
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,18 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features
 
-from scribblegen.runs.atomic_files import atomic_file, write_atomically
+from scribblegen.runs.atomic_files import atomic_file
 
 SPLITS = ("train", "validation", "test")
-UNITS_FOLDER = "run/units"
-MANIFEST = "run/manifest.json"
 _ROW_GROUP_BYTES = 64 * 2**20  # readers fetch whole row groups; the Hub's viewer allows 100 MB
 _PAGE_BYTES = 2048  # less than a picture: each is a page of its own
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Sources `start` to `stop - 1` of a split, the `index`-th unit of `count`."""
+    """Items `start` to `stop - 1` of a split, the `index`-th unit of `count`."""
 
     split: str
     index: int
@@ -72,27 +66,6 @@ def default_sources_per_shard(num_sources: int) -> int:
     return min(256, max(8, -(-num_sources // 512)))
 
 
-def pending_units(folder: Path, units: Sequence[Unit]) -> list[Unit]:
-    """The units without a manifest line, or whose files are not all there."""
-    done = {
-        record["unit"]
-        for record in read_manifest(folder)["units"]
-        if all(_is_whole(folder / file["path"], file["bytes"]) for file in record["files"].values())
-    }
-    return [unit for unit in units if unit.name not in done]
-
-
-def finished_shards(folder: Path, subset: str) -> dict[str, list[Shard]]:
-    """Finished files of a subset by split, in order, of a complete or an unfinished run."""
-    found: dict[str, list[Shard]] = {}
-    for record in read_manifest(folder)["units"]:
-        if subset in record["files"]:
-            entry = record["files"][subset]
-            shard = Shard(folder / entry["path"], entry["rows"], entry["sha256"])
-            found.setdefault(record["split"], []).append(shard)
-    return found
-
-
 def write_shard(path: Path, rows: list[dict[str, Any]], features: Features) -> Shard:
     """Writes one Parquet file: whole, or not at all. Equal rows give equal bytes.
 
@@ -124,59 +97,6 @@ def write_shard(path: Path, rows: list[dict[str, Any]], features: Features) -> S
         with open(partial, "rb") as whole:
             digest = hashlib.file_digest(whole, "sha256").hexdigest()
     return Shard(path, len(rows), digest)
-
-
-def finish_unit(
-    folder: Path, unit: Unit, files: dict[str, Shard], rejections: list[dict[str, Any]]
-) -> None:
-    """Writes the manifest line of a unit whose files are all in place: from now on it is done."""
-    record = {
-        "unit": unit.name,
-        "split": unit.split,
-        "index": unit.index,
-        "sources": unit.stop - unit.start,
-        "files": {
-            subset: {
-                "path": unit.shard(subset),
-                "rows": shard.rows,
-                "bytes": shard.path.stat().st_size,
-                "sha256": shard.sha256,
-            }
-            for subset, shard in files.items()
-        },
-        "rejections": rejections,
-    }
-    line = json.dumps(record, ensure_ascii=False).encode()
-    write_atomically(folder / UNITS_FOLDER / f"{unit.name}.json", line)
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest so far: its header, and `units`, the records of all finished units, in order."""
-    path = folder / MANIFEST
-    manifest = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    records = {record["unit"]: record for record in manifest.get("units", [])}
-    for line in sorted((folder / UNITS_FOLDER).glob("*.json")):
-        record = json.loads(line.read_text("utf-8"))
-        records[record["unit"]] = record
-    order = {split: i for i, split in enumerate(SPLITS)}
-    listed = sorted(records.values(), key=lambda r: (order[r["split"]], r["index"]))
-    return {**manifest, "units": listed}
-
-
-def write_manifest(folder: Path, header: dict[str, Any]) -> None:
-    """Puts the records of all finished units under `header`, in one file."""
-    units = read_manifest(folder)["units"]
-    text = json.dumps({**header, "units": units}, indent=1, ensure_ascii=False)
-    write_atomically(folder / MANIFEST, f"{text}\n".encode())
-    lines = folder / UNITS_FOLDER
-    for line in lines.glob("*.json"):
-        line.unlink()
-    if lines.is_dir():
-        lines.rmdir()
-
-
-def _is_whole(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size == size
 
 
 def _column(values: list[Any], kind: pa.DataType) -> pa.Array:

@@ -17,6 +17,7 @@ from scribblegen.builders.config import SourceConfig
 from scribblegen.builders.sources import open_source
 from scribblegen.families.open import load_diffusion
 from scribblegen.images import tensor_to_image
+from scribblegen.methods.base import Place
 from scribblegen.methods.scribblegen import ScribbleGen
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.records import Sample
@@ -66,9 +67,12 @@ def main() -> None:
             }
         )
         method = ScribbleGen(config, small if name == "tiny_vae" else diffusion, source.classes)
-        twins = method.generate((i, 0, sample) for i, sample in enumerate(samples))
+        twins = method.twins((Place("train", 0, i), sample) for i, sample in enumerate(samples))
         by_key = {
-            (twin.key.position, method.cells_of(twin)[0].encode_ratio): tensor_to_image(twin.image)
+            (
+                twin.key.photograph.place.position,
+                method.cells_of(twin)[0].encode_ratio,
+            ): tensor_to_image(twin.image)
             for twin in twins
         }
         images[name] = np.stack([by_key[key] for key in sorted(by_key)]).astype(np.float32)

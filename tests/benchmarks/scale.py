@@ -23,18 +23,14 @@ from scribblegen.families.stable_diffusion.denoiser import Denoiser
 from scribblegen.families.stable_diffusion.networks import Diffusion
 from scribblegen.methods.scribblegen import ScribbleGen
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.runs.generation import generate_parts
-from scribblegen.runs.parts import finished_parts
+from scribblegen.runs.generation import generate_parts, images_per_item
+from scribblegen.runs.manifest import UNITS_FOLDER, finish_unit, pending_units, write_manifest
 from scribblegen.runs.shards import (
-    UNITS_FOLDER,
     Shard,
     default_sources_per_shard,
-    finish_unit,
-    pending_units,
     plan_units,
-    write_manifest,
 )
-from scribblegen.runs.shares import Part, share_out
+from scribblegen.runs.shares import Part, finished_parts, share_out
 from scribblegen.tiny.random_weights import random_parts
 from tests.benchmarks.timing import environment, save
 
@@ -46,7 +42,7 @@ def balance() -> dict[str, Any]:
     found = {}
     for num_sources, processes in ((1449, 2), (1449, 8), (1449, 64), (250_000, 64)):
         units = plan_units("train", num_sources, default_sources_per_shard(num_sources))
-        shares = share_out(units, [], processes, costly_split="train")
+        shares = share_out(units, [], processes, costly=["train"])
         costs = [sum(part.stop - part.start for part in share) for share in shares]
         # A list ordered by encode ratio, cut into equal counts: what `split_between_processes`
         # does with one config after the other. An image costs its steps and one decode.
@@ -88,7 +84,7 @@ def resume_scan() -> dict[str, Any]:
                 started = time.perf_counter()
                 pending = pending_units(folder, units)
                 finished_parts(folder, pending)
-                share_out(pending, [], 8, costly_split="train")
+                share_out(pending, [], 8, costly=["train"])
                 seconds.append(time.perf_counter() - started)
             assert pending == units[-1:]
             found[name] = {"seconds": float(np.median(seconds))}
@@ -130,7 +126,7 @@ def redone_after_a_kill() -> dict[str, Any]:
         source.classes,
     )
     units = plan_units("train", len(source), 8)
-    per_unit = 8 * method.images_per_source
+    per_unit = 8 * images_per_item(method.subsets, "train")
     with tempfile.TemporaryDirectory() as scratch:
         watch = _Unfinished(Path(scratch), per_unit)
         generate_parts(
@@ -193,7 +189,7 @@ def plan(images_per_second: float, *, images: int = 10_000_000, ranks: int = 64)
     """Hours, bytes and files of a large run, from the scheduler itself."""
     num_sources = images // len(SUBSETS)
     units = plan_units("train", num_sources, default_sources_per_shard(num_sources))
-    shares = share_out(units, [], ranks, costly_split="train")
+    shares = share_out(units, [], ranks, costly=["train"])
     longest = max(sum(part.stop - part.start for part in share) for share in shares)
     kilobytes = 383  # of a 512 x 512 photograph as lossless WebP
     per_shard = units[0].stop - units[0].start

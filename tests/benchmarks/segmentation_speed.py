@@ -28,7 +28,7 @@ from transformers import AutoModelForSemanticSegmentation, SegformerImageProcess
 
 from scribblegen.builders.config import SourceConfig
 from scribblegen.classes import Classes
-from scribblegen.commands.synthesis import build
+from scribblegen.commands.build import build
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.trainers.segmentation.augmentation import Augmentation
 from scribblegen.trainers.segmentation.config import SegmentationConfig

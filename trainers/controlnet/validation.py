@@ -10,6 +10,7 @@ from scribblegen.cards.gallery import GalleryRow, draw_scribble, render_gallery
 from scribblegen.families.stable_diffusion.conditioning import fit_scribble
 from scribblegen.families.stable_diffusion.networks import Diffusion
 from scribblegen.images import resize_image, tensor_to_image
+from scribblegen.methods.base import Place
 from scribblegen.methods.scribblegen import ScribbleGen, TwinKey
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.records import Sample
@@ -57,10 +58,13 @@ def validation_picture(
         if isinstance(sample, Sample):
             samples.append(sample)
     twins: dict[tuple[int, float], Any] = {}
-    for twin in method.generate((i, 0, sample) for i, sample in enumerate(samples)):
+    places = (Place("train", 0, position) for position in range(len(samples)))
+    for twin in method.twins(zip(places, samples, strict=True)):
         assert isinstance(twin.key, TwinKey)
         for cell in method.cells_of(twin):
-            twins[twin.key.position, cell.encode_ratio] = tensor_to_image(twin.image)
+            twins[twin.key.photograph.place.position, cell.encode_ratio] = tensor_to_image(
+                twin.image
+            )
     rows = []
     for position, sample in enumerate(samples):
         image = resize_image(sample.image, resolution, resolution)

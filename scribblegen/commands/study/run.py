@@ -18,9 +18,9 @@ from typing import Any
 from tqdm import tqdm
 
 from scribblegen.builders.sources import open_source
+from scribblegen.commands.build import build
 from scribblegen.commands.study.plan import AGREED, REAL, StudyPlan
 from scribblegen.commands.study.report import write_report
-from scribblegen.commands.synthesis import build
 from scribblegen.configs import differences, to_dict, without_paths
 from scribblegen.tiny import TINY, tiny_folder
 
@@ -119,12 +119,12 @@ def _make_twins(plan: StudyPlan, folder: Path, fraction: float) -> None:
         )
         ControlNetTrainer(config, run_config, photographs).train()
     logger.info(f"fraction {fraction:g}: drawing twins")
-    output = replace(
-        plan.output,
+    method = replace(
+        plan.twins,
         pipeline=str(tiny_folder()) if base == TINY else base,
         controlnet=str(controlnet),
     )
-    build(source, plan.twins, output, output_dir=folder / "twins")
+    build(source, method, plan.output, output_dir=folder / "twins")
 
 
 def _trainings(plan: StudyPlan, folder: Path) -> Iterator[Training]:
