@@ -1,8 +1,17 @@
 """The benchmarks run and check what they compare; their timings are not asserted."""
 
+import pytest
 import torch
 
-from tests.benchmarks.engine_speed import Bench, grid_cells, grid_speed, prefix_speed, random_cells
+from scribblegen.images import IMAGE_FORMATS, encode_image
+from tests.benchmarks.engine_speed import (
+    SCALES,
+    Bench,
+    grid_cells,
+    grid_speed,
+    prefix_speed,
+    random_cells,
+)
 from tests.benchmarks.gpu_speed import gpu_benchmarks
 from tests.benchmarks.scale import balance, redone_after_a_kill
 from tests.benchmarks.writing_speed import codecs, crops
@@ -26,9 +35,20 @@ def test_what_runs_on_a_gpu_runs_here_too():
     found = gpu_benchmarks(
         "tiny", "cpu", torch.float32, sources=2, rounds=2, compiled=False, grids=grids
     )
-    assert found["G6-G7 order"]["images that differ"] == 0
-    assert 0 < found["G1-G3 G4"]["share of the matmul rate"] < 1
-    assert found["G5 writer"]["share lost"] < 1
+    assert found["G6-G7 order"] == {
+        "images": 2 * 2 * len(SCALES),
+        "images that differ": 0,
+        "compiled after warm-up": 0,
+    }
+    grid = found["G1-G3 G4"]
+    # Ratios 0.5 and 1 of 4 steps: the first step once, a pair, for all scales; in each of the 1 + 3
+    # that follow a pair for every scale but 1, which needs no null row.
+    assert grid["rows"] == 2 * (2 * 2 + (1 + 3) * 7)
+    useful = grid["share of the matmul rate"] * found["dense matmul, TFLOP/s"]
+    assert useful == pytest.approx(grid["useful TFLOP/s"])
+    writer = found["G5 writer"]
+    kept = writer["seconds without"]["median"] / writer["seconds with encoding"]["median"]
+    assert writer["share lost"] == pytest.approx(1 - kept, abs=1e-3)
 
 
 def test_balance_and_what_a_kill_costs():
@@ -36,5 +56,10 @@ def test_balance_and_what_a_kill_costs():
     assert redone_after_a_kill()["most units' worth unfinished"] <= 2
 
 
-def test_every_codec_is_told():
-    assert all(found["kilobytes"] > 0 for found in codecs(crops(None, count=1)).values())
+def test_every_codec_is_told_with_the_size_that_its_files_have():
+    images = crops(None, count=1)
+    kilobytes = {name: found["kilobytes"] for name, found in codecs(images).items()}
+    assert kilobytes == {
+        name: round(len(encode_image(images[0], name)) / 1000, 1) for name in IMAGE_FORMATS
+    }
+    assert kilobytes["jpeg"] < kilobytes["webp"] < kilobytes["png"]

@@ -1,5 +1,6 @@
 """The first command that anyone runs."""
 
+import json
 from dataclasses import replace
 
 from datasets import load_dataset
@@ -25,4 +26,11 @@ def test_the_demo_builds_trains_and_says_so(tmp_path, capsys):
     assert len(rows) == 4 and rows[0]["image"].size == (64, 64)
     assert Image.open(folder / "assets/grid.png").width > 500
     assert "small pipeline that ships with scribblegen" in (folder / "README.md").read_text()
-    assert 0 <= result.scribbles_only <= 1 and 0 <= result.with_twins <= 1
+    segmentors = tmp_path / "demo-segmentors"
+    for name, shown, twins in (
+        ("scribbles", result.scribbles_only, 0),
+        ("scribbles-and-twins", result.with_twins, 3 * 4),
+    ):
+        measured = json.loads((segmentors / name / "eval_results.json").read_text())
+        assert measured["eval_mean_iou"] == shown and measured["eval_images"] == 6
+        assert json.loads((segmentors / name / "run.json").read_text())["twins"] == twins

@@ -1,19 +1,24 @@
 """A small study: every arm, resumed, and its report."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from scribblegen.cli import main
+from scribblegen.commands.study.arms import in_waves, shipped_arms
 from scribblegen.commands.study.plan import read_study
 from scribblegen.commands.study.report import study_table
+from scribblegen.commands.study.trainings import trainings
 
 STUDY = """
 study:
   fractions: [1.0, 0.5]
   seeds: [0]
-  arms: [real, fixed-1, uniform+agreed, masks]
-  min_agreement: 0.05
+  arms: [real, ratio-1, uniform+agreed, masks]
+arms:
+  ratio-1: {scheme: append, synthetic: [guidance1-encode1]}
+  uniform+agreed: {scheme: uniform, synthetic: all, min_agreement: 5e-2, agreement_model: real}
 source: {source: scenes, ids: "0:4", test_ids: "50:52"}
 controlnet:
   pretrained_model_name_or_path: tiny
@@ -45,31 +50,42 @@ def study(tmp_path_factory):
 def test_flags_reach_the_section_that_they_name(tmp_path):
     (tmp_path / "study.yaml").write_text(STUDY)
     others = ["--source.ids", "0:9", "--segmentation.max_steps=7", "--twins.replicates", "2"]
-    plan, run_config = read_study(["--config", str(tmp_path / "study.yaml"), "--output_dir", "o",
-                                   "--seeds", "3", "4", *others])  # fmt: skip
+    flags = ["--output_dir", "o", "--seeds", "3", "4", *others]
+    plan, run_config = read_study(["--config", str(tmp_path / "study.yaml"), *flags])
     assert plan.study.seeds == [3, 4] and plan.source.ids == "0:9" and plan.twins.replicates == 2
     assert plan.segmentation["max_steps"] == 7 and plan.segmentation["crop_size"] == 64
     assert run_config.output_dir == "o"
 
 
+def test_a_study_whose_twins_need_no_controlnet_trains_none(tmp_path):
+    before, rest = STUDY.split("controlnet:\n")
+    (tmp_path / "study.yaml").write_text(before + rest[rest.index("twins:\n") :])
+    plan, _ = read_study(["--config", str(tmp_path / "study.yaml"), "--output_dir", "o"])
+    assert plan.controlnet is None
+
+
 def run(folder, *flags, study=STUDY):
     (folder / "other.yaml").write_text(study)
-    main(["study", "--config", str(folder / "other.yaml"), "--output_dir", str(folder / "out"),
-          *flags])  # fmt: skip
+    config, output_dir = str(folder / "other.yaml"), str(folder / "out")
+    main(["study", "--config", config, "--output_dir", output_dir, *flags])
 
 
 def test_every_arm_fraction_and_seed_is_measured(study):
     results = json.loads((study / "out/results.json").read_text())
     assert len(results) == 2 * 4
     assert {r["photographs"] for r in results} == {4, 2}
-    assert all(0 <= r["eval_mean_iou"] <= 1 for r in results)
+    for r in results:
+        segmentor = f"out/fraction-{r['fraction']:g}/segmentors/{r['arm']}-seed{r['seed']}"
+        measured = json.loads((study / segmentor / "eval_results.json").read_text())
+        assert r["eval_mean_iou"] == measured["eval_mean_iou"]
     assert len((study / "out/results.csv").read_text().splitlines()) == 1 + 8
-    assert "| masks | " in (study / "out/results.md").read_text()
+    table = study_table(results, ["real", "ratio-1", "uniform+agreed", "masks"])
+    assert (study / "out/results.md").read_text() == f"{table}\n"
     run_of = study / "out/fraction-0.5/segmentors"
     assert json.loads((run_of / "masks-seed0/run.json").read_text())["labels"] == "mask"
     agreed = json.loads((run_of / "uniform+agreed-seed0/run.json").read_text())
     assert agreed["scheme"] == "uniform" and 0 < agreed["twins"] <= 2 * 2
-    assert json.loads((run_of / "fixed-1-seed0/run.json").read_text())["twins"] == 2
+    assert json.loads((run_of / "ratio-1-seed0/run.json").read_text())["twins"] == 2
 
 
 def test_what_is_finished_is_kept_and_what_is_asked_for_in_addition_is_made(study):
@@ -78,31 +94,124 @@ def test_what_is_finished_is_kept_and_what_is_asked_for_in_addition_is_made(stud
     run(study, "--arms", "real", "masks", "--seeds", "0", "1", "--fractions", "1.0")
     assert done.stat().st_mtime_ns == before
     results = json.loads((study / "out/results.json").read_text())
-    assert [(r["arm"], r["seed"]) for r in results] == [
-        ("real", 0), ("masks", 0), ("real", 1), ("masks", 1)]  # fmt: skip
+    order = [(arm, seed) for seed in (0, 1) for arm in ("real", "masks")]
+    assert [(r["arm"], r["seed"]) for r in results] == order
 
 
 def test_another_study_does_not_mix_into_the_folder(study):
     with pytest.raises(SystemExit, match="holds another study: segmentation max_steps: 12 .* 13"):
         run(study, study=STUDY.replace("max_steps: 12", "max_steps: 13"))
+    with pytest.raises(SystemExit, match="another study: arm ratio-1 scheme: 'append' .* 'uniform"):
+        run(study, study=STUDY.replace("scheme: append", "scheme: uniform"))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("real, fixed-1", "real, fixed-0.7"), "fixed-0.7 must be one of the encode ratios"),
-        (("real, fixed-1", "real, poem"), "`arms` must be of .* Got 'poem'"),
-        (("real, fixed-1", "fixed-1"), "`arms` must hold real"),
+        (("real, ratio-1", "real, fixed-1"), "hold subsets .*'guidance2-encode1'. Did you mean"),
+        (("real, ratio-1", "real, rat-1"), "`arms` must name .* Got 'rat-1'. Did you mean 'ratio"),
+        (("real, ratio-1", "ratio-1"), "`arms` must hold real: it judges the twins of uniform"),
+        (("real, ratio-1", "real, real"), "`arms` must differ"),
         (("[1.0, 0.5]", "[2.0]"), "`fractions` must be numbers"),
         (('test_ids: "50:52"', "scene_size: 64"), "`test_ids` must be given"),
-        (("guidance_scales: [1]", "guidance_scales: [1, 2]"), "`guidance_scales` of a study"),
         (("max_steps", "max_stepz"), "`max_stepz`, which is no option. Did you mean `max_steps`"),
+        (("{scheme: append", "{schema: append"), "arm ratio-1 holds `schema`.* mean `scheme`"),
+        (("{scheme: append", "{scheme: appended"), "arm ratio-1: `scheme` must be one of"),
+        (("{scheme: append", "{seed: 3, scheme: append"), "`seed` in .* arm ratio-1 must be left"),
+        (
+            ("agreement_model: real", "agreement_model: rael"),
+            "be an arm.* Did you mean 'real'",
+        ),
+        (("agreement_model: real", "agreement_model: uniform+agreed"), "must not lead back"),
         (("segmentation:", "segmentor:"), "must hold the sections"),
     ],
 )
-def test_studies_that_do_not_fit_are_refused(tmp_path, change, message):
+def test_studies_that_do_not_fit_are_refused_before_any_work(tmp_path, change, message):
     with pytest.raises(SystemExit, match=message):
         run(tmp_path, study=STUDY.replace(*change))
+    assert not (tmp_path / "out").exists()
+
+
+def test_arms_that_judge_twins_are_trained_before_those_that_they_judge_for():
+    arms = {"c": {"agreement_model": "b"}, "b": {"agreement_model": "a"}, "a": {}, "d": {}}
+    assert in_waves(arms) == [["a", "d"], ["b"], ["c"]]
+
+
+def added(config, *flags):
+    """What each arm of a shipped study adds to its segmentation, at one fraction and seed."""
+    plan, _ = read_study(["--config", config, "--output_dir", "out", *flags])
+    everywhere = {"real", "seed", "eval_split", "output_dir", *plan.segmentation}
+    return {
+        (t.arm, t.fraction, t.seed): {k: v for k, v in t.options.items() if k not in everywhere}
+        for t in trainings(plan, Path("out"))
+    }
+
+
+def test_the_arms_of_the_shipped_studies_are_what_they_were():
+    twins = "out/fraction-0.25/twins:guidance2-encode"
+    scenes = added("study-scenes")
+    every = [f"{twins}{ratio}" for ratio in ("0.4", "0.6", "0.8", "1")]
+    assert len(scenes) == 9 * 4 * 3
+    assert {
+        arm: found
+        for (arm, fraction, seed), found in scenes.items()
+        if (fraction, seed) == (0.25, 2)
+    } == {
+        "real": {"scheme": "none", "labels": "scribble"},
+        "fixed-0.6": {"scheme": "append", "synthetic": [f"{twins}0.6"]},
+        "fixed-1": {"scheme": "append", "synthetic": [f"{twins}1"]},
+        "uniform": {"scheme": "uniform", "synthetic": every},
+        "curriculum": {"scheme": "curriculum", "synthetic": every},
+        "adaptive": {"scheme": "adaptive", "synthetic": every},
+        "uniform+agreed": {
+            "scheme": "uniform",
+            "synthetic": every,
+            "min_agreement": 0.7,
+            "agreement_model": "out/fraction-0.25/segmentors/real-seed2",
+        },
+        "synthetic_only": {"scheme": "synthetic_only", "synthetic": every},
+        "masks": {"scheme": "none", "labels": "mask"},
+    }
+    daylight = added("study-daylight")
+    assert len(daylight) == 8 * 3 * 3
+    assert daylight["uniform", 0.25, 0]["synthetic"] == every[1:]
+    facade = added("study-facade")
+    assert len(facade) == 10 * 4 * 3
+    assert facade["fixed-0.2", 0.25, 1]["synthetic"] == [f"{twins}0.2"]
+    assert facade["uniform+agreed", 0.25, 1]["synthetic"] == [
+        f"{twins}{ratio}" for ratio in ("0.2", "0.4", "0.6")
+    ]
+
+
+def test_what_every_segmentor_of_a_study_is_given():
+    plan, _ = read_study(["--config", "study-daylight", "--output_dir", "out"])
+    first = next(trainings(plan, Path("out")))
+    assert (first.arm, first.fraction, first.seed) == ("real", 1.0, 0)
+    assert first.options == {
+        "architecture": "small",
+        "crop_size": 64,
+        "scale_min": 0.75,
+        "scale_max": 1.5,
+        "jitter": 0.2,
+        "max_steps": 400,
+        "per_device_train_batch_size": 16,
+        "learning_rate": 0.002,
+        "lr_scheduler_type": "cosine",
+        "weight_decay": 0.01,
+        "bf16": True,
+        "scheme": "none",
+        "labels": "scribble",
+        "real": "out/fraction-1/twins",
+        "seed": 0,
+        "eval_split": "test",
+        "output_dir": "out/fraction-1/segmentors/real-seed0",
+    }
+
+
+def test_every_shipped_arm_fits():
+    ratios = ["--twins.encode_ratios", "0.2", "0.4", "0.6", "0.8", "1"]
+    arms = {arm for arm, _, _ in added("study-scenes", "--arms", *shipped_arms(), *ratios)}
+    assert arms == shipped_arms().keys()
 
 
 def test_the_table_pairs_arms_with_the_scribbles_alone_by_seed():

@@ -64,9 +64,12 @@ def run_demo(
     """Builds the demo's repository and trains on it; says every step. Resumes by itself.
 
     Args:
-        output_dir: of the repository.
+        output_dir: folder of the dataset repository; the segmentors lie in a folder beside it.
         options: what is built; `demo_options` if None.
-        steps: of each segmentation training.
+        steps: how many steps each of the two segmentors is trained for.
+
+    Raises:
+        RunError, ValueError, OSError: the folder holds another run, or cannot be written.
     """
     from datasets import load_dataset
 

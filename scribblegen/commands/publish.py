@@ -10,6 +10,7 @@ from scribblegen.hub.upload import Uploaded
 from scribblegen.runs.manifest import MANIFEST
 
 _MODEL_FILES = ("config.json", "model_index.json")
+_MOST_SHOWN = 12
 
 
 def publish(arguments: Sequence[str]) -> None:
@@ -53,7 +54,7 @@ def publish_folder(folder: str, repo_id: str, **options: Any) -> str:
     Raises:
         ValueError, OSError: the folder may not be published, or the Hub refuses.
     """
-    if (Path(folder) / MANIFEST).is_file():
+    if _holds_run(Path(folder)):
         from scribblegen.builders.publish.dataset import publish as publish_run
 
         published = publish_run(folder, repo_id, **options)
@@ -61,8 +62,9 @@ def publish_folder(folder: str, repo_id: str, **options: Any) -> str:
         for name, rows, size in published.subsets:
             lines.append(f"{name:<28} {rows:>8} {size / 1e6:>8.1f}")
         example = published.subsets[-1][0]
-        revision = "" if not published.uploaded.pull_request else ', revision="' + (
-            f'{published.uploaded.revision}"')  # fmt: skip
+        revision = ""
+        if published.uploaded.pull_request:
+            revision = f', revision="{published.uploaded.revision}"'
         lines += [
             "",
             *_summary(published.uploaded, published.verified),
@@ -70,7 +72,7 @@ def publish_folder(folder: str, repo_id: str, **options: Any) -> str:
             f'load_dataset("{published.repo_id}", "{example}"{revision})',
         ]
         return "\n".join(lines)
-    if any((Path(folder) / name).is_file() for name in _MODEL_FILES):
+    if _holds_model(Path(folder)):
         from scribblegen.hub.models import publish_model
 
         for name in ("overwrite", "license"):  # of datasets
@@ -78,7 +80,44 @@ def publish_folder(folder: str, repo_id: str, **options: Any) -> str:
                 raise ValueError(f"`{name}` has no meaning for a model.")
         uploaded = publish_model(Path(folder), repo_id, **options)
         return "\n".join(_summary(uploaded, options["verify"]))
-    raise ValueError(f"`folder` must hold a finished run or a trained model. {folder} holds none.")
+    raise ValueError(
+        f"`folder` must hold a finished run or a trained model. {_what_else(Path(folder))}"
+    )
+
+
+def _holds_run(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file()
+
+
+def _holds_model(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in _MODEL_FILES)
+
+
+def _what_else(folder: Path) -> str:
+    """What there is instead of a run or a model: often a folder of several, such as a study's."""
+    if not folder.is_dir():
+        return f"There is no folder {folder}."
+    inside = _publishable(folder)
+    if not inside:
+        return f"{folder} holds none."
+    shown = ", ".join(map(str, inside[:_MOST_SHOWN]))
+    more = f" and {len(inside) - _MOST_SHOWN} more" if len(inside) > _MOST_SHOWN else ""
+    return f"{folder} is none, but holds {shown}{more}: publish one of these."
+
+
+def _publishable(folder: Path, depth: int = 3) -> list[Path]:
+    """The folders inside that hold a run or a model, runs first; none inside of those."""
+    runs, models = [], []
+    for inside in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if _holds_run(inside):
+            runs.append(inside)
+        elif _holds_model(inside):
+            models.append(inside)
+        elif depth > 1:
+            found = _publishable(inside, depth - 1)
+            runs += [path for path in found if _holds_run(path)]
+            models += [path for path in found if not _holds_run(path)]
+    return runs + models
 
 
 def _summary(uploaded: Uploaded, verified: bool) -> list[str]:

@@ -129,6 +129,11 @@ class ScribbleGenConfig(PipelineConfig):
             raise ValueError(f"`guidance_scales` must be 1 or more. Got {self.guidance_scales}.")
         self.cells(NoiseSchedule())
 
+    @property
+    def subset_names(self) -> list[str]:
+        """Names of the subsets with twins, in the order in which they are built."""
+        return [cell.subset for cell in self.cells(NoiseSchedule())]
+
     def cells(self, schedule: NoiseSchedule) -> list["Cell"]:
         """The grid, one cell per subset, on a pipeline's noise schedule."""
         return [

@@ -8,28 +8,30 @@ from pathlib import Path
 from typing import Any
 
 _BASELINE = "real"
+_COLUMNS = (
+    "arm",
+    "fraction",
+    "seed",
+    "photographs",
+    "eval_mean_iou",
+    "eval_mean_accuracy",
+    "eval_overall_accuracy",
+)
 
 
 def write_report(folder: Path, results: list[dict[str, Any]], arms: Sequence[str]) -> str:
     """Writes `results.json`, `.csv`, `.md` and, where matplotlib is installed, `.png`.
 
     Args:
-        folder: to write to.
+        folder: where these files are written.
         results: one for every segmentor: `arm`, `fraction`, `seed`, `photographs` and what was
             measured.
-        arms: in the order of the table.
+        arms: names of the arms, in the order of the table.
 
     Returns:
         The Markdown table.
     """
-    kept = [
-        {
-            key: result[key]
-            for key in ("arm", "fraction", "seed", "photographs", "eval_mean_iou",
-                        "eval_mean_accuracy", "eval_overall_accuracy")
-        }
-        for result in results
-    ]  # fmt: skip
+    kept = [{key: result[key] for key in _COLUMNS} for result in results]
     (folder / "results.json").write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
     with open(folder / "results.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, kept[0])

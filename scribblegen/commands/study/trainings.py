@@ -1,0 +1,62 @@
+"""The segmentors of a study: one for every seed, fraction and arm."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scribblegen.commands.study.plan import StudyPlan
+
+_RESULT_FILE = "eval_results.json"  # written when all is measured
+
+
+@dataclass(frozen=True)
+class Training:
+    """One segmentor of a study."""
+
+    arm: str
+    fraction: float
+    seed: int
+    options: dict[str, Any]  # of `SegmentationConfig`
+
+    @property
+    def result_file(self) -> Path:
+        """What was measured of it; there once the training is finished."""
+        return Path(self.options["output_dir"]) / _RESULT_FILE
+
+
+def trainings(plan: StudyPlan, folder: Path) -> Iterator[Training]:
+    """Every training of a study, in the order of its results.
+
+    Args:
+        plan: from `read_study`.
+        folder: of the study.
+    """
+    for seed in plan.study.seeds:  # outermost: a study that is cut short has compared like seeds
+        for fraction in plan.study.fractions:
+            inside = fraction_folder(folder, fraction)
+            twins = inside / "twins"
+            for arm, added in plan.arms.items():
+                options = {
+                    **plan.segmentation,
+                    **added,
+                    "real": str(twins),
+                    "seed": seed,
+                    "eval_split": "test",
+                    "output_dir": str(_segmentor(inside, arm, seed)),
+                }
+                if "synthetic" in added:
+                    options["synthetic"] = [f"{twins}:{subset}" for subset in added["synthetic"]]
+                if added.get("agreement_model") in plan.arms:
+                    judge = _segmentor(inside, added["agreement_model"], seed)
+                    options["agreement_model"] = str(judge)
+                yield Training(arm, fraction, seed, options)
+
+
+def fraction_folder(folder: Path, fraction: float) -> Path:
+    """Where the ControlNet, the twins and the segmentors of a fraction lie."""
+    return folder / f"fraction-{fraction:g}"
+
+
+def _segmentor(folder: Path, arm: str, seed: int) -> Path:
+    return folder / "segmentors" / f"{arm}-seed{seed}"
