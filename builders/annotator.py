@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import PhotographsConfig
 from scribblegen.classes import Classes
 from scribblegen.images import BadImageError
 from scribblegen.scribbles.simulate import simulate_scribbles
@@ -27,12 +27,12 @@ class Annotator:
     """Draws or degrades the scribble of one source at a time, the same every time.
 
     Args:
-        config: width, error rate, seed, shrink and drop of the scribbles.
+        config: the source's, which says how wide, erring, short or few its strokes are.
         origin: `files`, `simulate` or `mask`.
         background_id: class whose strokes are never dropped; None where there is no background.
     """
 
-    config: SourceConfig
+    config: PhotographsConfig
     origin: str
     background_id: int | None
     _simulated: dict[tuple[str, int], bytes] = field(
@@ -40,11 +40,11 @@ class Annotator:
     )
 
     @classmethod
-    def of(cls, config: SourceConfig, classes: Classes, *, has_scribbles: bool) -> "Annotator":
+    def of(cls, config: PhotographsConfig, classes: Classes, *, has_scribbles: bool) -> "Annotator":
         """The annotator of one source.
 
         Args:
-            config: of the source.
+            config: the source's.
             classes: class 0 is background where it is called so.
             has_scribbles: whether the source has scribbles of its own; `auto` then takes them,
                 for all its samples, and never mixes in simulated ones.
@@ -57,8 +57,8 @@ class Annotator:
             origin = "files" if has_scribbles else "simulate"
         if origin == "files" and not has_scribbles:
             raise ValueError(
-                f"`scribbles` must be simulate, mask or auto: this {config.source} source has none "
-                "of its own. Got 'files'."
+                "`scribbles` must be simulate, mask or auto: this source has none of its own. "
+                "Got 'files'."
             )
         return cls(config, origin, 0 if classes.names[0] == "background" else None)
 

@@ -10,11 +10,9 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scribblegen.builders.config import SourceConfig
-from scribblegen.builders.sources import open_source
-from scribblegen.records import Rejection, real_features, real_row
+from scribblegen.builders.sources import open_sources, source_config_type
+from scribblegen.records import Rejection, Sample, real_features, real_row
 from scribblegen.runs.manifest import finished_shards
-from scribblegen.runs.shards import SPLITS
 from scribblegen.sources import Source
 
 logger = logging.getLogger(__name__)
@@ -28,15 +26,14 @@ class SourceBuilder(datasets.GeneratorBasedBuilder):
 
     Args:
         cache_dir: as in `datasets`.
-        **options: fields of `SourceConfig`.
+        **options: fields of the source's config.
     """
 
     source: ClassVar[str]
 
     def __init__(self, cache_dir: str | None = None, **options: Any) -> None:
-        self.source_config = SourceConfig(source=self.source, **options)
-        opened = {split: open_source(self.source_config, split) for split in SPLITS}
-        self.sources: dict[str, Source] = {k: v for k, v in opened.items() if v is not None}
+        self.source_config = source_config_type(self.source)(**options)
+        self.sources: dict[str, Source[Sample]] = open_sources(self.source_config)
         identity = repr((self.source_config, [s.fingerprint() for s in self.sources.values()]))
         super().__init__(
             cache_dir=cache_dir,

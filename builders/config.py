@@ -1,54 +1,31 @@
-"""Which photographs with scribbles: the options of every source."""
+"""The options of each source. Equal configs over equal files give equal items.
+
+No config has a field for its source: the table `scribblegen.builders.sources.SOURCES` says which
+config belongs to which.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 from scribblegen.configs import option
+from scribblegen.scribbles.label_conventions import CONVENTIONS, IDS
 
 SCRIBBLE_ORIGINS = ("auto", "files", "simulate", "mask")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceConfig:
-    """Equal configs over equal files read equal samples."""
+class PhotographsConfig:
+    """What every source of photographs has: which of them, and how their scribbles are drawn."""
 
-    LOCATIONS: ClassVar = ("data_dir", "dataset_name")
-
-    source: str = option("scenes", "folder, pascal_scribble, hub or scenes.")
-    data_dir: str | None = option(None, "Folder of the photographs [folder, pascal_scribble].")
-    dataset_name: str | None = option(None, "Hub id or folder for `load_dataset` [hub].")
-    dataset_config_name: str | None = option(None, "Config (subset) of that dataset [hub].")
-    dataset_revision: str | None = option(None, "Revision of that dataset [hub].")
-    ids: str | None = option(
-        None,
-        "Which sources to use: a list file, one id a line [folder]; a list of "
-        "ImageSets or 1_2 .. 1_16 [pascal_scribble]; a split [hub]; a range such as 0:64, or of "
-        "one light, 0:64@dusk [scenes].",
-    )
+    ids: str | None = option(None, "Which photographs to train on; all of them if unset.")
     validation_ids: str | None = option(None, "As `ids`, for a validation split of `real`.")
     test_ids: str | None = option(None, "As `ids`, for a test split of `real`.")
-    max_samples: int | None = option(None, "Use at most this many sources of each split.")
-    max_side: int | None = option(
-        None, "Reduce larger photographs, with their labels, to this many pixels on the longer "
-        "side [folder]."
-    )  # fmt: skip
+    max_samples: int | None = option(None, "Use at most this many photographs of each split.")
     train_fraction: float = option(
-        1.0, "Use this share of the training sources, chosen by their ids: those of a smaller "
-        "share are all in a larger one."
-    )  # fmt: skip
-    classes: str | None = option(
-        None, "voc, ade20k, a classes.json or text file, or names separated by commas."
+        1.0,
+        "Use this share of the training photographs, chosen by their ids: those of a smaller "
+        "share are all in a larger one.",
     )
-    image_dir: str | None = option(None, "Folder of images inside `data_dir` [folder].")
-    mask_dir: str | None = option(None, "Folder of dense masks inside `data_dir` [folder].")
-    scribble_dir: str | None = option(
-        None, "Folder of scribbles inside `data_dir` [folder, pascal_scribble]."
-    )
-    image_column: str = option("image", "Column of photographs [hub].")
-    label_column: str | None = option(None, "Column of scribbles [hub].")
-    mask_column: str | None = option(None, "Column of dense masks [hub].")
-    caption_column: str | None = option(None, "Column of captions [hub].")
-    id_column: str | None = option(None, "Column of unique ids; row numbers where unset [hub].")
     scribbles: str = option(
         "auto",
         "files (the source's own), simulate (from masks), mask (the whole mask: full "
@@ -57,12 +34,12 @@ class SourceConfig:
     scribble_width: float | None = option(
         None, "Width of simulated strokes in pixels; by image size where unset (3 at 500)."
     )
-    scribble_error_rate: float = option(0.0, "Share of simulated stroke pixels that err.")
+    scribble_error_rate: float = option(
+        0.0, "Share of simulated stroke pixels that err, at most 0.03."
+    )
     scribble_seed: int = option(0, "Root seed of simulated, shrunk and dropped strokes.")
     scribble_shrink: float = option(0.0, "Share cut off every stroke's length, in [0, 1].")
     scribble_drop: float = option(0.0, "Probability to drop a stroke, in [0, 1).")
-    scene_size: int = option(64, "Side of the scenes in pixels [scenes].")
-    scene_seed: int = option(0, "Seed of the scenes [scenes].")
 
     def __post_init__(self) -> None:
         if self.scribbles not in SCRIBBLE_ORIGINS:
@@ -71,8 +48,6 @@ class SourceConfig:
             )
         if self.max_samples is not None and self.max_samples < 1:
             raise ValueError(f"`max_samples` must be at least 1. Got {self.max_samples}.")
-        if self.max_side is not None and self.max_side < 1:
-            raise ValueError(f"`max_side` must be at least 1. Got {self.max_side}.")
         if not 0 < self.train_fraction <= 1:
             raise ValueError(f"`train_fraction` must be in (0, 1]. Got {self.train_fraction}.")
         if self.scribble_width is not None and not 1 <= self.scribble_width < float("inf"):
@@ -81,6 +56,144 @@ class SourceConfig:
             )
         if not 0 <= self.scribble_shrink <= 1:
             raise ValueError(f"`scribble_shrink` must be in [0, 1]. Got {self.scribble_shrink}.")
-        for name in ("scribble_drop", "scribble_error_rate"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be in [0, 1). Got {getattr(self, name)}.")
+        if not 0 <= self.scribble_drop < 1:
+            raise ValueError(f"`scribble_drop` must be in [0, 1). Got {self.scribble_drop}.")
+        if self.scribble_error_rate != 0:
+            from scribblegen.scribbles.errors import MAX_ERROR_RATE  # loads SciPy
+
+            if not 0 <= self.scribble_error_rate <= MAX_ERROR_RATE:
+                raise ValueError(
+                    f"`scribble_error_rate` must be in [0, {MAX_ERROR_RATE}]. "
+                    f"Got {self.scribble_error_rate}."
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScenesConfig(PhotographsConfig):
+    """Procedural scenes with exact masks and captions: the source that needs no download."""
+
+    ids: str | None = option(
+        None, "Range of scenes, such as 0:64, or 0:64@dusk of one light; the first 64 if unset."
+    )
+    scene_size: int = option(64, "Side of the scenes in pixels.")
+    scene_seed: int = option(0, "Seed of the scenes.")
+
+    def __post_init__(self) -> None:
+        from scribblegen.builders.scenes.painter import MIN_SIDE
+
+        super().__post_init__()
+        if self.scene_size < MIN_SIDE:
+            raise ValueError(f"`scene_size` must be at least {MIN_SIDE}. Got {self.scene_size}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelFilesConfig(PhotographsConfig):
+    """What every source has that reads photographs and labels from files of others."""
+
+    classes: str | None = option(
+        None, "voc, ade20k, a classes.json or text file, or names separated by commas."
+    )
+    max_side: int | None = option(
+        None,
+        "Reduce larger photographs, with their labels, to this many pixels on the longer side.",
+    )
+    label_convention: str = option(
+        IDS,
+        "What values beside class ids mean unlabelled in label files: ids (255 alone), rloss (254 "
+        "too) or agmm (the number of classes too).",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_side is not None and self.max_side < 1:
+            raise ValueError(f"`max_side` must be at least 1. Got {self.max_side}.")
+        if self.label_convention not in CONVENTIONS:
+            raise ValueError(
+                f"`label_convention` must be one of {CONVENTIONS}. Got {self.label_convention!r}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderConfig(LabelFilesConfig):
+    """Any folder of photographs with masks or scribbles in sibling folders."""
+
+    LOCATIONS: ClassVar = ("data_dir",)
+
+    ids: str | None = option(
+        None, "List file in or outside `data_dir`, one id a line; every photograph if unset."
+    )
+    data_dir: str | None = option(None, "Folder of the photographs and their labels.")
+    image_dir: str | None = option(None, "Folder of photographs inside `data_dir`.")
+    mask_dir: str | None = option(None, "Folder of dense masks inside `data_dir`.")
+    scribble_dir: str | None = option(None, "Folder of scribbles inside `data_dir`.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PascalScribbleConfig(LabelFilesConfig):
+    """PASCAL VOC 2012 with the scribbles of ScribbleSup; its classes are VOC's if unset."""
+
+    LOCATIONS: ClassVar = ("data_dir",)
+
+    ids: str | None = option(
+        None, "List of ImageSets, or 1_2 .. 1_16, a part of train_aug; train_aug if unset."
+    )
+    data_dir: str | None = option(None, "Folder VOC2012, or the folder above it.")
+    scribble_dir: str | None = option(None, "Folder of scribbles inside `data_dir`.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubConfig(LabelFilesConfig):
+    """Any data set of the Hub, or a local folder that `datasets` reads as one."""
+
+    LOCATIONS: ClassVar = ("dataset_name",)
+
+    ids: str | None = option(None, "Split, or a part of one such as train[:100]; train if unset.")
+    dataset_name: str | None = option(None, "Hub id or folder for `load_dataset`.")
+    dataset_config_name: str | None = option(None, "Config (subset) of that dataset.")
+    dataset_revision: str | None = option(None, "Revision of that dataset on the Hub.")
+    image_column: str = option("image", "Column of photographs.")
+    label_column: str | None = option(None, "Column of scribbles.")
+    mask_column: str | None = option(None, "Column of dense masks.")
+    caption_column: str | None = option(None, "Column of captions.")
+    id_column: str | None = option(None, "Column of unique ids; row numbers where unset.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubsetConfig(PhotographsConfig):
+    """A subset that this project made: of a run's folder, finished or not, or of the Hub."""
+
+    LOCATIONS: ClassVar = ("subset",)
+
+    ids: str | None = option(None, "Split, or a part of one such as train[:100]; train if unset.")
+    subset: str | None = option(
+        None, "REPO:subset, such as me/twins:guidance2-encode0.5: Hub id or folder; `real` if REPO."
+    )
+    subset_revision: str | None = option(None, "Revision of that repository on the Hub.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptsConfig:
+    """Prompts made from class names, for methods that start from text."""
+
+    classes: str | None = option(
+        None,
+        "voc, ade20k, a classes.json or text file, or names separated by commas; background gets "
+        "no prompt.",
+    )
+    prompt_templates: list[str] = option(
+        ["Photo of a {class}"],
+        "Texts with {class} where the name goes; each class takes them in turn.",
+    )
+    num_samples: int | None = option(
+        None, "Prompts, shared out evenly among the classes; one of each template if unset."
+    )
+
+    def __post_init__(self) -> None:
+        lacking = [text for text in self.prompt_templates if "{class}" not in text]
+        if lacking or not self.prompt_templates:
+            raise ValueError(
+                "`prompt_templates` must be one or more texts that hold {class}. "
+                f"Got {lacking or self.prompt_templates}."
+            )
+        if self.num_samples is not None and self.num_samples < 1:
+            raise ValueError(f"`num_samples` must be at least 1. Got {self.num_samples}.")

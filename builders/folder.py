@@ -16,7 +16,7 @@ from pathlib import Path
 
 from scribblegen.builders.annotator import Annotator
 from scribblegen.builders.base import SourceBuilder
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import FolderConfig
 from scribblegen.builders.files import (
     check_data_dir,
     content_key,
@@ -25,18 +25,24 @@ from scribblegen.builders.files import (
     list_photographs,
     read_ids,
 )
-from scribblegen.families.stable_diffusion.conditioning import fit_scribble
-from scribblegen.images import decode_image, decode_label, resize_image, resize_label
+from scribblegen.builders.photographs import Photograph, read_label, reduced
+from scribblegen.images import decode_image
 from scribblegen.records import Sample
-from scribblegen.sources import Source
+from scribblegen.sources import PhotographSource
 
 IMAGE_FOLDERS = ("images", "JPEGImages", "image", "img", "photos")
 SCRIBBLE_FOLDERS = ("scribbles", "scribble", "scribbles*", "SegmentationScribble*")
-MASK_FOLDERS = ("masks", "mask", "SegmentationClassAug", "SegmentationClass", "labels",
-                "annotations")  # fmt: skip
+MASK_FOLDERS = (
+    "masks",
+    "mask",
+    "SegmentationClassAug",
+    "SegmentationClass",
+    "labels",
+    "annotations",
+)
 
 
-class FolderSource(Source):
+class FolderSource(PhotographSource):
     """Photographs of a folder, with the labels of the same name.
 
     Args:
@@ -48,7 +54,7 @@ class FolderSource(Source):
         FileNotFoundError, ValueError: the folder cannot be used as it is configured.
     """
 
-    def __init__(self, config: SourceConfig, ids: str | None) -> None:
+    def __init__(self, config: FolderConfig, ids: str | None) -> None:
         self.data_dir = check_data_dir(config.data_dir, "folder")
         images = find_folder(self.data_dir, config.image_dir, IMAGE_FOLDERS, "image_dir")
         if images is None:
@@ -74,25 +80,22 @@ class FolderSource(Source):
             listed = read_ids(inside if inside.is_file() else Path(ids))
         classes = folder_classes(self.data_dir, config.classes)
         super().__init__(classes, listed[: config.max_samples])
-        self.max_side = config.max_side
+        self.max_side, self.convention = config.max_side, config.label_convention
         self.annotator = Annotator.of(config, classes, has_scribbles=self.scribble_dir is not None)
 
     def load(self, index: int) -> Sample:
         source_id = self.source_ids[index]
-        photograph, scribble_file, mask_file = self._files(source_id)
+        photograph, *label_files = self._files(source_id)
         image, image_file = decode_image(photograph.read_bytes())
-        mask = None if mask_file is None else decode_label(mask_file.read_bytes())
-        drawn = None if scribble_file is None else decode_label(scribble_file.read_bytes())
-        size = image.shape[:2]
-        # Labels of another size are left as they are: they are rejected, and their size told.
-        fits = all(label is None or label.shape == size for label in (mask, drawn))
-        if self.max_side is not None and max(size) > self.max_side and fits:
-            height, width = (max(1, round(side * self.max_side / max(size))) for side in size)
-            image, image_file = resize_image(image, height, width), None
-            mask = None if mask is None else resize_label(mask, height, width)
-            drawn = None if drawn is None else fit_scribble(drawn, height, width)
-        scribble = self.annotator.scribble(source_id, drawn, mask)
-        return Sample(source_id, image, scribble, mask, image_file=image_file)
+        mask, drawn = (
+            read_label(
+                None if file is None else file.read_bytes(), self.convention, len(self.classes)
+            )
+            for file in reversed(label_files)
+        )
+        found = reduced(Photograph(image, image_file, drawn, mask), self.max_side)
+        scribble = self.annotator.scribble(source_id, found.drawn, found.mask)
+        return Sample(source_id, found.image, scribble, found.mask, image_file=found.image_file)
 
     def content_keys(self) -> Sequence[str]:
         def key(source_id: str) -> str:

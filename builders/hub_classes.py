@@ -10,14 +10,14 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import HubConfig
 from scribblegen.builders.files import folder_classes
 from scribblegen.classes import Classes, load_classes
 
 CLASSES_FILE = "id2label.json"
 
 
-def dataset_classes(config: SourceConfig, features: datasets.Features) -> Classes:
+def dataset_classes(config: HubConfig, features: datasets.Features) -> Classes:
     """`config.classes`, else the names of a column `classes`, else those of id2label.json.
 
     Args:

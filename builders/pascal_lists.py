@@ -7,8 +7,14 @@ from pathlib import Path
 
 from scribblegen.builders.files import read_ids
 
-LIST_FOLDERS = ("ImageSets/SegmentationAug", "ImageSets/Segmentation", "ImageSets", "splits",
-                "splits/pascal", "")  # fmt: skip
+LIST_FOLDERS = (
+    "ImageSets/SegmentationAug",
+    "ImageSets/Segmentation",
+    "ImageSets",
+    "splits",
+    "splits/pascal",
+    "",
+)
 _FILE_NAMES = ("{}", "{}.txt", "{}/labeled.txt")
 _TRAIN_AUG = ("train_aug", "trainaug", "aug_train", "train_aug_id")
 _LOW_DATA = re.compile(r"1_([1-9]\d*)")

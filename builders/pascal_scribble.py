@@ -19,27 +19,33 @@ import numpy as np
 
 from scribblegen.builders.annotator import Annotator
 from scribblegen.builders.base import SourceBuilder
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import PascalScribbleConfig
 from scribblegen.builders.files import check_data_dir, content_key, find_folder, folder_classes
 from scribblegen.builders.pascal_lists import listed_ids
-from scribblegen.images import BadImageError, decode_image, decode_label
+from scribblegen.builders.photographs import Photograph, read_label, reduced
+from scribblegen.images import BadImageError, decode_image
 from scribblegen.records import Sample
 from scribblegen.scribbles.files import read_polyline_text, read_scribblesup_xml
 from scribblegen.scribbles.strokes import Stroke
-from scribblegen.sources import Source
+from scribblegen.sources import PhotographSource
 
 ROOT_FOLDERS = ("", "VOCdevkit/VOC2012", "VOC2012")
 IMAGE_FOLDERS = ("JPEGImages", "images")
 MASK_FOLDERS = ("SegmentationClassAug", "SegmentationClass", "masks")
 SCRIBBLE_FOLDERS = (
-    "pascal_2012_scribble", "scribbles", "scribble", "SegmentationScribble*", "ScribbleSup",
-    "scribble_annotation/pascal_2012", "scribble_xml",
-)  # fmt: skip
+    "pascal_2012_scribble",
+    "scribbles",
+    "scribble",
+    "SegmentationScribble*",
+    "ScribbleSup",
+    "scribble_annotation/pascal_2012",
+    "scribble_xml",
+)
 SCRIBBLE_SUFFIXES = (".png", ".txt", ".xml")  # the last that an id has is taken
 PHOTOGRAPH_SUFFIXES = (".jpeg", ".jpg")
 
 
-class PascalScribbleSource(Source):
+class PascalScribbleSource(PhotographSource):
     """Photographs of VOC 2012, each with the scribble file of the same name.
 
     A photograph is rejected where its scribble is missing; it needs no mask, unless scribbles are
@@ -54,7 +60,7 @@ class PascalScribbleSource(Source):
         FileNotFoundError, ValueError: the folder cannot be used as it is configured.
     """
 
-    def __init__(self, config: SourceConfig, ids: str | None) -> None:
+    def __init__(self, config: PascalScribbleConfig, ids: str | None) -> None:
         self.data_dir = check_data_dir(config.data_dir, "pascal_scribble")
         folders = [self.data_dir / folder for folder in ROOT_FOLDERS]
         root = next((path for path in folders if _find([path], IMAGE_FOLDERS)), self.data_dir)
@@ -85,6 +91,7 @@ class PascalScribbleSource(Source):
         labelled = self.scribbles if self.draws else self.masks
         listed = listed_ids(ids, roots, [i for i in sorted(self.photographs) if i in labelled])
         super().__init__(classes, listed[: config.max_samples])
+        self.max_side, self.convention = config.max_side, config.label_convention
 
     def load(self, index: int) -> Sample:
         source_id = self.source_ids[index]
@@ -93,10 +100,19 @@ class PascalScribbleSource(Source):
         if self.draws and source_id not in self.scribbles:
             raise FileNotFoundError(f"scribble {source_id}{{{','.join(SCRIBBLE_SUFFIXES)}}}")
         image, image_file = decode_image(self.photographs[source_id].read_bytes())
-        mask_file = self.masks.get(source_id)
-        mask = None if mask_file is None else decode_label(mask_file.read_bytes())
-        scribble = self._scribble(source_id, image.shape[0], image.shape[1], mask)
-        return Sample(source_id, image, scribble, mask, image_file=image_file)
+        mask = self._label(self.masks.get(source_id))
+        path = self.scribbles.get(source_id)
+        if path is None or path.suffix.lower() == ".png":
+            found = reduced(Photograph(image, image_file, self._label(path), mask), self.max_side)
+            scribble = self.annotator.scribble(source_id, found.drawn, found.mask)
+        else:
+            height, width = image.shape[:2]
+            strokes = self._strokes(path, height, width)
+            drawn = self.annotator.rasterise(strokes, height, width, source_id)
+            found = reduced(Photograph(image, image_file, drawn, mask), self.max_side)
+            assert found.drawn is not None
+            scribble = found.drawn
+        return Sample(source_id, found.image, scribble, found.mask, image_file=found.image_file)
 
     def content_keys(self) -> Sequence[str]:
         def key(source_id: str) -> str:
@@ -106,17 +122,10 @@ class PascalScribbleSource(Source):
 
         return [key(source_id) for source_id in self.source_ids]
 
-    def _scribble(
-        self, source_id: str, height: int, width: int, mask: np.ndarray | None
-    ) -> np.ndarray:
-        """(H, W) uint8, from strokes, from a raster, or simulated."""
-        path = self.scribbles.get(source_id)
-        if path is None:
-            return self.annotator.scribble(source_id, None, mask)
-        if path.suffix.lower() == ".png":
-            return self.annotator.scribble(source_id, decode_label(path.read_bytes()), mask)
-        strokes = self._strokes(path, height, width)
-        return self.annotator.rasterise(strokes, height, width, source_id)
+    def _label(self, path: Path | None) -> np.ndarray | None:
+        """(H, W) uint8 class ids; None where there is no file."""
+        file = None if path is None else path.read_bytes()
+        return read_label(file, self.convention, len(self.classes))
 
     def _strokes(self, path: Path, height: int, width: int) -> list[Stroke]:
         try:

@@ -1,66 +1,112 @@
-"""The table of sources."""
+"""The table of sources, and how one is opened.
 
-import importlib
+Nothing heavy is imported before a source is opened: the command line reads the table for `--help`.
+"""
 
-from scribblegen.builders.config import SourceConfig
-from scribblegen.sources import Source, select_fraction
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-# Imported when asked for: a source pulls in only the libraries that it reads with.
+from scribblegen.builders.config import PhotographsConfig
+from scribblegen.choices import Choice, import_name
+from scribblegen.configs import to_dict
+
+if TYPE_CHECKING:
+    from scribblegen.sources import Source
+
+
+class Entry(NamedTuple):
+    """Where a source's config and its opener are, as `module:name`."""
+
+    config: str
+    open: str
+
+
+_CONFIGS = "scribblegen.builders.config"
+
 SOURCES = {
-    "scenes": "scribblegen.builders.scenes.source:open_scenes",
-    "folder": "scribblegen.builders.folder:FolderSource",
-    "pascal_scribble": "scribblegen.builders.pascal_scribble:PascalScribbleSource",
-    "hub": "scribblegen.builders.hub:HubSource",
+    "scenes": Entry(f"{_CONFIGS}:ScenesConfig", "scribblegen.builders.scenes.source:open_scenes"),
+    "folder": Entry(f"{_CONFIGS}:FolderConfig", "scribblegen.builders.folder:FolderSource"),
+    "pascal_scribble": Entry(
+        f"{_CONFIGS}:PascalScribbleConfig",
+        "scribblegen.builders.pascal_scribble:PascalScribbleSource",
+    ),
+    "hub": Entry(f"{_CONFIGS}:HubConfig", "scribblegen.builders.hub:HubSource"),
+    "subset": Entry(f"{_CONFIGS}:SubsetConfig", "scribblegen.builders.subset:SubsetSource"),
+    "prompts": Entry(f"{_CONFIGS}:PromptsConfig", "scribblegen.builders.prompts:PromptSource"),
 }
 
-# What each source reads besides `max_samples`, `ids` and how scribbles are drawn.
-_OPTIONS = {
-    "scenes": {"scene_size", "scene_seed"},
-    "folder": {"data_dir", "classes", "image_dir", "mask_dir", "scribble_dir"},
-    "pascal_scribble": {"data_dir", "classes", "scribble_dir"},
-    "hub": {"dataset_name", "dataset_config_name", "dataset_revision", "classes", "image_column",
-            "label_column", "mask_column", "caption_column", "id_column"},
-}  # fmt: skip
+
+def source_config_type(name: str) -> type:
+    """The config of a source; `name` is a key of `SOURCES`."""
+    if name not in SOURCES:
+        raise ValueError(f"`source` must be one of {list(SOURCES)}. Got {name!r}.")
+    found: type = import_name(SOURCES[name].config)
+    return found
 
 
-def open_source(config: SourceConfig, split: str = "train") -> Source | None:
-    """The source of one split of `real`; None where the config names no such split.
+SOURCE = Choice(
+    option="source",
+    names=tuple(SOURCES),
+    default="scenes",
+    config_type=source_config_type,
+    help="What the items are read from, or made from.",
+)
+PHOTOGRAPHS = replace(
+    SOURCE,
+    names=tuple(n for n in SOURCES if issubclass(source_config_type(n), PhotographsConfig)),
+    help="What the photographs are read from.",
+)
+
+
+def source_name(config: Any) -> str:
+    """The name in `SOURCES` of the source that `config` is the config of.
+
+    Raises:
+        TypeError: it is the config of no source.
+    """
+    path = f"{type(config).__module__}:{type(config).__qualname__}"
+    for name, entry in SOURCES.items():
+        if entry.config == path:
+            return name
+    raise TypeError(f"`config` must be the config of a source. Got {type(config).__name__}.")
+
+
+def source_options(config: Any) -> dict[str, Any]:
+    """All options of a source in a flat dict, its name first, as YAML and the command line have
+    them."""
+    return {SOURCE.option: source_name(config), **to_dict(config)}
+
+
+def open_source(config: Any, split: str = "train") -> "Source[Any] | None":
+    """The source of one split; None where the config names no such split.
 
     Args:
-        config: all options of the source.
+        config: of any source.
         split: `train`, `validation` or `test`.
 
     Raises:
         ValueError, FileNotFoundError: the source cannot be opened as configured.
     """
-    if config.source not in SOURCES:
-        raise ValueError(f"`source` must be one of {list(SOURCES)}. Got {config.source!r}.")
-    _refuse_foreign_options(config)
-    ids = {
-        "train": config.ids,
-        "validation": config.validation_ids,
-        "test": config.test_ids,
-    }[split]
+    from scribblegen.sources import select_fraction
+
+    name = source_name(config)
+    options = to_dict(config)
+    ids = options.get("ids" if split == "train" else f"{split}_ids")
     if split != "train" and ids is None:
         return None
-    module, name = SOURCES[config.source].split(":")
-    source: Source = getattr(importlib.import_module(module), name)(config, ids)
+    source: Source[Any] = import_name(SOURCES[name].open)(config, ids)
     if len(source) == 0:
-        raise ValueError(f"the {split} split of source {config.source} holds no photograph.")
-    return select_fraction(source, config.train_fraction) if split == "train" else source
+        raise ValueError(f"the {split} split of source {name} holds no item.")
+    return source if split != "train" else select_fraction(source, options.get("train_fraction", 1))
 
 
-def _refuse_foreign_options(config: SourceConfig) -> None:
-    """An option of another source would be without effect, and the user believes otherwise."""
-    default = SourceConfig()
-    everywhere = set.union(*_OPTIONS.values())
-    foreign = [
-        name
-        for name in sorted(everywhere - _OPTIONS[config.source])
-        if getattr(config, name) != getattr(default, name)
-    ]
-    if foreign:
-        raise ValueError(
-            f"`{foreign[0]}` has no meaning for source {config.source}. "
-            f"It takes {', '.join(sorted(_OPTIONS[config.source]))}."
-        )
+def open_sources(config: Any) -> "dict[str, Source[Any]]":
+    """The source of every split that the config names, by split; `train` is always there.
+
+    Raises:
+        ValueError, FileNotFoundError: the source cannot be opened as configured.
+    """
+    from scribblegen.runs.shards import SPLITS
+
+    opened = {split: open_source(config, split) for split in SPLITS}
+    return {split: source for split, source in opened.items() if source is not None}

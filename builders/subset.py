@@ -1,7 +1,116 @@
-"""ScribbleGen's subsets."""
+"""Subsets that this project made: as a source, and as a `datasets` builder over finished shards."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import datasets
 
 from scribblegen.builders.base import ShardBuilder
+from scribblegen.builders.config import SubsetConfig
+from scribblegen.builders.rows import RowSource, split_rows
+from scribblegen.classes import Classes, load_classes
+from scribblegen.records import DEFAULT_SUBSET
+from scribblegen.runs.manifest import MANIFEST, finished_shards, read_manifest
+from scribblegen.subset_name import SubsetName
 
 
-class ScribbleGen(ShardBuilder):
-    """`ScribbleGen("out/facade", "guidance2-encode0.5")`; `real` is a subset too."""
+class FinishedShards(ShardBuilder):
+    """`FinishedShards("out/facade", "guidance2-encode0.5")`; `real` is a subset too."""
+
+
+class SubsetSource(RowSource):
+    """The rows of a subset, each a photograph or a twin with its label, like any photograph.
+
+    The id of a row is its `source_id`; of replicate 2 of source a it is `a-r2`, since the twins of
+    one source differ.
+
+    Args:
+        config: `subset`, as REPO:subset. A run's folder is read through its manifest, so that one
+            still at work gives what it has finished; anything else goes through `load_dataset`.
+        ids: the split, such as `train` (where None) or `train[:100]`.
+
+    Raises:
+        FileNotFoundError: no such repository, or no finished shard.
+        ValueError: no such subset or split; or its rows are not `image`, `label`, `source_id`.
+    """
+
+    def __init__(self, config: SubsetConfig, ids: str | None) -> None:
+        if config.subset is None:
+            raise ValueError("`subset` must be given for source subset, as REPO:subset.")
+        name, split = (
+            SubsetName.parse(config.subset, DEFAULT_SUBSET, option="subset"),
+            ids or "train",
+        )
+        self.shards_digest: str | None = None
+        if (Path(name.repository) / MANIFEST).is_file():
+            folder = Path(name.repository)
+            self.shards_digest = _digest(folder, name.subset, split.partition("[")[0])
+            builder: datasets.DatasetBuilder = FinishedShards(name.repository, name.subset)
+            rows, classes = (
+                split_rows(builder, split, config.subset),
+                load_classes(folder / MANIFEST),
+            )
+        else:
+            rows = split_rows(_builder(name, config.subset_revision), split, config.subset)
+            classes = _classes(rows.features, config.subset)
+        lacking = sorted({"image", "label", "source_id"} - set(rows.column_names))
+        if lacking:
+            raise ValueError(
+                "`subset` must have the columns image, label and source_id. "
+                f"{config.subset} lacks {', '.join(lacking)}."
+            )
+        if config.max_samples is not None:
+            rows = rows.select(range(min(config.max_samples, len(rows))))
+        columns = {
+            "image": "image",
+            "label": "label",
+            "mask": "mask" if "mask" in rows.column_names else None,
+            "caption": "prompt" if "prompt" in rows.column_names else None,
+        }
+        super().__init__(rows, columns, classes, _row_ids(rows), config)
+
+    def content_keys(self) -> Sequence[str]:
+        if self.shards_digest is None:
+            return super().content_keys()
+        return [self.shards_digest] * len(self)
+
+
+def _digest(folder: Path, subset: str, split: str) -> str:
+    """Of the finished shards of one split, which may have none."""
+    shards = finished_shards(folder, subset)
+    if not shards:
+        known = {name for unit in read_manifest(folder)["units"] for name in unit["files"]}
+        raise FileNotFoundError(
+            f"`subset` must be one with a finished shard, of {', '.join(sorted(known)) or 'none'} "
+            f"in {folder}. Got {subset!r}."
+        )
+    text = " ".join(shard.sha256 for shard in shards.get(split, []))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _builder(name: SubsetName, revision: str | None) -> datasets.DatasetBuilder:
+    try:
+        return datasets.load_dataset_builder(name.repository, name.subset, revision=revision)
+    except ValueError as error:  # `datasets` lists the known configs
+        raise ValueError(
+            f"`subset` must be one of {name.repository}. Got {name.subset!r}: {error}"
+        ) from error
+
+
+def _classes(features: datasets.Features, subset: str) -> Classes:
+    items = getattr(features.get("classes"), "feature", None)
+    if not isinstance(items, datasets.ClassLabel) or not items.names:
+        raise ValueError(
+            f"`subset` must have a column `classes` of class labels, which tells what the ids "
+            f"mean. {subset} has none."
+        )
+    return Classes(tuple(items.names))
+
+
+def _row_ids(rows: datasets.Dataset) -> list[str]:
+    ids = list(rows["source_id"])
+    if "replicate" not in rows.column_names:
+        return ids
+    replicates = list(rows["replicate"])
+    return [f"{i}-r{r}" if r else i for i, r in zip(ids, replicates, strict=True)]

@@ -4,14 +4,15 @@ A config is the command line, the YAML file, the provenance in the repository an
 Command line overrides YAML; YAML overrides defaults.
 """
 
-import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from scribblegen.choices import Choice
+from scribblegen.option_parser import OptionParser, did_you_mean
 from scribblegen.recipes import read_config_file
 
 
@@ -23,55 +24,144 @@ def option(default: Any, help: str) -> Any:
     return field(default=default, metadata=metadata)
 
 
+OptionTypes = Sequence[type | Choice]
+
+
 def parse_configs(
-    types: Sequence[type], arguments: Sequence[str], *, program: str, description: str
+    types: OptionTypes, arguments: Sequence[str], *, program: str, description: str
 ) -> tuple[Any, ...]:
-    """One instance of each dataclass in `types`, from `--config FILE.yaml` and flags.
+    """One config for each of `types`, from `--config FILE.yaml` and flags.
+
+    Args:
+        types: dataclasses; or choices, each of which stands for the dataclass that is chosen, on
+            the command line or else in the YAML file.
+        arguments: of the command line, without the program's name.
+        program: what is called, such as `scribblegen build`.
+        description: of the program, for `--help`.
 
     Raises:
         ValueError: the YAML file holds a key that is no option; the message suggests the nearest.
         SystemExit: from `--help`, or for a flag that does not parse.
     """
+    choices = [t for t in types if isinstance(t, Choice)]
+    first = OptionParser(prog=program, add_help=False)
+    for name in ("config", *(choice.option for choice in choices)):
+        first.add_argument(f"--{name}")
+    given = vars(first.parse_known_args(arguments)[0])
+    path = given.pop("config")
+    data = {} if path is None else _read_mapping(path)
+    try:
+        asked = {c.option: c.check(given[c.option]) for c in choices if given[c.option] is not None}
+    except ValueError as error:
+        first.error(str(error))
+    chosen = _chosen(choices, {**data, **asked}, f" in {path}")
+    settled = _settled(types, chosen)
+    flags = to_arguments(_check(data, types, chosen, str(path)))
+
+    parser = _full_parser(settled, choices, chosen, program, description)
+    # The file's options as flags in front: one parser converts both, and the later flag wins.
+    namespace = vars(parser.parse_args([*flags, *arguments]))
+    return tuple(t(**{f.name: namespace[f.name] for f in fields(t) if f.init}) for t in settled)
+
+
+def _full_parser(
+    types: Sequence[type],
+    choices: Sequence[Choice],
+    chosen: Mapping[str, str],
+    program: str,
+    description: str,
+) -> OptionParser:
     from transformers import HfArgumentParser
 
-    parser = HfArgumentParser(
-        list(types), prog=program, description=description, allow_abbrev=False
+    class Parser(OptionParser, HfArgumentParser):
+        """Options from dataclasses, mistakes in one line."""
+
+    for choice in choices:
+        others = [name for name in choice.names if name != chosen[choice.option]]
+        if others:
+            description += (
+                f" Of {choice.option} {chosen[choice.option]} the options are listed here; "
+                f"`{program} --{choice.option} {others[0]} --help` lists those of another "
+                f"({', '.join(others)})."
+            )
+    parser = Parser(
+        list(types),
+        prog=program,
+        usage=f"{program} [options]",
+        description=description,
+        elsewhere=lambda name: next(
+            (t for c in choices if (t := c.elsewhere(name, chosen[c.option]))), None
+        ),
     )
+    for choice in choices:
+        parser.add_argument(
+            f"--{choice.option}",
+            default=choice.default,
+            help=f"{choice.help} One of {', '.join(choice.names)}, each with options of its own.",
+        )
     parser.add_argument(
         "--config",
         help="YAML file of these options, or the name of a shipped recipe; flags override it.",
     )
-    arguments = list(arguments)
-    path = parser.parse_known_args(arguments)[0].config
-    if path is not None:
-        # As flags in front, so that one parser converts both and the later flag wins.
-        arguments = [*to_arguments(read_yaml(path, types)), *arguments]
-    namespace = vars(parser.parse_args(arguments))
-    return tuple(t(**{f.name: namespace[f.name] for f in fields(t) if f.init}) for t in types)
+    return parser
 
 
-def read_yaml(path: str | Path, types: Sequence[type]) -> dict[str, Any]:
+def read_yaml(path: str | Path, types: OptionTypes) -> dict[str, Any]:
     """The options in a YAML file, checked against the fields of `types`."""
-    try:
-        data = yaml.safe_load(read_config_file(path)) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"`config` {path} is not valid YAML: {error}") from error
-    return check_options(data, types, str(path))
+    return check_options(_read_mapping(path), types, str(path))
 
 
-def check_options(data: Any, types: Sequence[type], where: str) -> dict[str, Any]:
+def check_options(data: Any, types: OptionTypes, where: str) -> dict[str, Any]:
     """`data`, if it is a dict of fields of `types`; `where` it stands is said otherwise.
+
+    A choice among `types` is made by `data` itself, or is at its default.
 
     Raises:
         ValueError: it holds a key that is no option; the message suggests the nearest.
     """
+    choices = [t for t in types if isinstance(t, Choice)]
+    data = _as_mapping(data, where)
+    return _check(data, types, _chosen(choices, data, f" in {where}"), where)
+
+
+def _read_mapping(path: str | Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(read_config_file(path)) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"`config` {path} is not valid YAML: {error}") from error
+    return _as_mapping(data, str(path))
+
+
+def _as_mapping(data: Any, where: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ValueError(f"`config` {where} must hold `option: value` lines.")
-    known = {f.name: f for t in types for f in fields(t)}
+    return data
+
+
+def _chosen(choices: Sequence[Choice], data: Mapping[str, Any], where: str) -> dict[str, str]:
+    """Option -> name, of every choice."""
+    return {c.option: c.check(data.get(c.option) or c.default, where) for c in choices}
+
+
+def _settled(types: OptionTypes, chosen: Mapping[str, str]) -> list[type]:
+    """`types` with each choice replaced by the dataclass that it stands for."""
+    return [t.config_type(chosen[t.option]) if isinstance(t, Choice) else t for t in types]
+
+
+def _check(
+    data: dict[str, Any], types: OptionTypes, chosen: Mapping[str, str], where: str
+) -> dict[str, Any]:
+    choices = [t for t in types if isinstance(t, Choice)]
+    known = {f.name: f for t in _settled(types, chosen) for f in fields(t)}
     for key, value in data.items():
+        if key in chosen:
+            continue
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f" Did you mean `{near[0]}`?" if near else ""
+            for choice in choices:
+                elsewhere = choice.elsewhere(str(key), chosen[choice.option])
+                if elsewhere:
+                    raise ValueError(f"`config` {where} cannot be used: {elsewhere}")
+            hint = did_you_mean(str(key), [*known, *chosen])
             raise ValueError(f"`config` {where} holds `{key}`, which is no option.{hint}")
         wants_list = known[key].default_factory is not MISSING
         if wants_list != isinstance(value, list) or isinstance(value, dict):

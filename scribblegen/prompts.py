@@ -1,9 +1,25 @@
 """Class names -> prompt."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 PROMPT_STEM = "a high-quality, detailed, and professional image"
 PROMPT_MODES = ("classes", "stem", "caption")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a method starts from that needs no photograph.
+
+    Args:
+        source_id: unique within the source.
+        text: the prompt.
+        class_ids: the classes that it names, in id order.
+    """
+
+    source_id: str
+    text: str
+    class_ids: tuple[int, ...]
 
 
 def class_prompt(class_names: Sequence[str], stem: str = PROMPT_STEM) -> str:

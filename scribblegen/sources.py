@@ -1,21 +1,27 @@
-"""A source: photographs with scribbles, readable by position in any process."""
+"""A source: items with ids, readable by position in any process."""
 
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from scribblegen.classes import Classes
 from scribblegen.images import BadImageError
 from scribblegen.records import Rejection, Sample, check_sample
 from scribblegen.seeds import derive_seed
 
+Item = TypeVar("Item")
 
-class Source(ABC):
-    """Photographs with scribbles, each with an id; position i is always the same photograph.
 
-    A subclass lists `source_ids` when it is made and decodes one sample in `load`.
+class Source(ABC, Generic[Item]):
+    """Items, each with an id; position i is always the same item.
+
+    A subclass says what kind of `item` it gives, lists `source_ids` when it is made, and makes one
+    item in `load`.
     """
+
+    item: type[Any]
 
     def __init__(self, classes: Classes, source_ids: Sequence[str]) -> None:
         repeated = len(source_ids) - len(set(source_ids))
@@ -32,62 +38,78 @@ class Source(ABC):
     def __len__(self) -> int:
         return len(self.source_ids)
 
-    def read(self, index: int) -> Sample | Rejection:
-        """The sample at `index`, or why it cannot be used. A bad file never raises."""
+    def read(self, index: int) -> Item | Rejection:
+        """The item at `index`, or why it cannot be used. A bad file never raises."""
         source_id = self.source_ids[index]
         try:
-            sample = self.load(index)
+            item = self.load(index)
         except BadImageError as error:
             return Rejection(source_id, str(error))
         except FileNotFoundError as error:
             # The reason is published: of the path it tells folder and name, nothing of the disk.
             name = "/".join(Path(error.filename or str(error)).parts[-2:])
             return Rejection(source_id, f"missing file: {name}")
-        problem = check_sample(sample, self.classes)
-        return Rejection(source_id, problem) if problem else sample
+        problem = self.check(item)
+        return Rejection(source_id, problem) if problem else item
 
     @abstractmethod
-    def load(self, index: int) -> Sample:
-        """Decodes the sample at `index`.
+    def load(self, index: int) -> Item:
+        """Makes the item at `index`.
 
         Raises:
-            BadImageError, FileNotFoundError: for a sample that has to be rejected.
+            BadImageError, FileNotFoundError: for an item that has to be rejected.
         """
+
+    @abstractmethod
+    def check(self, item: Item) -> str | None:
+        """Why an item that was loaded cannot be used, or None if it can."""
 
     @abstractmethod
     def content_keys(self) -> Sequence[str]:
         """What identifies the content at each position: a digest, or a size and a name."""
 
     def fingerprint(self) -> str:
-        """Changes when any photograph, label, id or class changes."""
+        """Changes when any content, id or class changes."""
         digest = hashlib.sha256(repr((self.classes, self.source_ids)).encode())
         for key in self.content_keys():
             digest.update(f"{key}\0".encode())
         return digest.hexdigest()[:16]
 
 
-class SelectedSource(Source):
-    """Some samples of a source, in its order.
+class PhotographSource(Source[Sample]):
+    """A source of photographs with scribbles; a subclass decodes one sample in `load`."""
+
+    item = Sample
+
+    def check(self, item: Sample) -> str | None:
+        return check_sample(item, self.classes)
+
+
+class SelectedSource(Source[Item]):
+    """Some items of a source, in its order.
 
     Args:
         source: to choose from.
         positions: in `source`, ascending.
     """
 
-    def __init__(self, source: Source, positions: Sequence[int]) -> None:
+    def __init__(self, source: Source[Item], positions: Sequence[int]) -> None:
         super().__init__(source.classes, [source.source_ids[i] for i in positions])
-        self.source, self.positions = source, tuple(positions)
+        self.source, self.positions, self.item = source, tuple(positions), source.item
 
-    def load(self, index: int) -> Sample:
+    def load(self, index: int) -> Item:
         return self.source.load(self.positions[index])
+
+    def check(self, item: Item) -> str | None:
+        return self.source.check(item)
 
     def content_keys(self) -> Sequence[str]:
         keys = self.source.content_keys()
         return [keys[i] for i in self.positions]
 
 
-def select_fraction(source: Source, fraction: float) -> Source:
-    """The share `fraction` of a source, at least one sample, chosen by ids alone.
+def select_fraction(source: Source[Item], fraction: float) -> Source[Item]:
+    """The share `fraction` of a source, at least one item, chosen by ids alone.
 
     The same ids come first whatever the fraction: those of a smaller one are all in a larger one.
     """
@@ -98,3 +120,21 @@ def select_fraction(source: Source, fraction: float) -> Source:
         range(len(source)), key=lambda i: derive_seed(0, "fraction", source.source_ids[i])
     )
     return SelectedSource(source, sorted(order[:count]))
+
+
+def require_items(source: Source[Any], item: type[Any], user: str) -> None:
+    """Refuses a source whose items `user` cannot work with.
+
+    Args:
+        source: of any kind.
+        item: the kind of item that is needed, such as `Sample`.
+        user: the method or command that needs it, for the message.
+
+    Raises:
+        ValueError: the source gives something else.
+    """
+    if not issubclass(source.item, item):
+        raise ValueError(
+            f"`source` must be one that gives items of the kind {item.__name__} for {user}. "
+            f"Got {type(source).__name__}, which gives {source.item.__name__}."
+        )

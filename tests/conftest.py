@@ -10,7 +10,7 @@ os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 import pytest
 import torch
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import ScenesConfig
 from scribblegen.builders.sources import open_source
 from scribblegen.families.stable_diffusion.networks import Diffusion
 from scribblegen.records import Sample
@@ -48,7 +48,7 @@ def diffusion() -> Diffusion:
 @pytest.fixture(scope="session")
 def scenes() -> list[Sample]:
     """The first eight scenes, with simulated scribbles."""
-    source = open_source(SourceConfig(ids="0:8", scene_size=64))
+    source = open_source(ScenesConfig(ids="0:8", scene_size=64))
     assert source is not None
     samples = [source.read(i) for i in range(8)]
     return [s for s in samples if isinstance(s, Sample)]

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import FolderConfig, ScenesConfig
 from scribblegen.classes import Classes
 from scribblegen.commands.build import build
 from scribblegen.images import encode_label
@@ -31,7 +31,7 @@ _LIBRARIES = ("torch", "diffusers", "transformers", "datasets", "numpy", "pillow
 def scenes(folder: Path) -> None:
     """The pipeline that ships, guided and not, one process."""
     build(
-        SourceConfig(ids="0:4", validation_ids="100:102", scene_size=48),
+        ScenesConfig(ids="0:4", validation_ids="100:102", scene_size=48),
         ScribbleGenConfig(
             guidance_scales=[1, 2], encode_ratios=[0.4, 1.0], num_inference_steps=5, rows=8
         ),
@@ -45,7 +45,7 @@ def photographs(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as made:
         _write_photographs(Path(made))
         build(
-            SourceConfig(source="folder", data_dir=made, scribble_error_rate=0.02),
+            FolderConfig(data_dir=made, scribble_error_rate=0.02),
             ScribbleGenConfig(
                 guidance_scales=[2],
                 encode_ratios=[0.5],
@@ -61,7 +61,7 @@ def photographs(folder: Path) -> None:
 def replicates(folder: Path) -> None:
     """Replicates, words behind the prompt, and steps that reuse deep features."""
     build(
-        SourceConfig(ids="4:6", scene_size=64),
+        ScenesConfig(ids="4:6", scene_size=64),
         ScribbleGenConfig(
             guidance_scales=[1, 3],
             encode_ratios=[0.6],

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import FolderConfig
 from scribblegen.commands.build import build, open_build
 from scribblegen.families.open import load_diffusion
 from scribblegen.images import decode_image, decode_label
@@ -78,14 +78,25 @@ def data_dir(tmp_path):
     sideways = photograph(56, 40).transpose(Image.Transpose.TRANSPOSE)
     add("rotated", jpeg(sideways, exif=exif), scribble(56, 40))
     add("good-2", jpeg(photograph(seed=2)), scribble())
-    names = ["good-1", "truncated", "stray-id", "other-size", "no-stroke", "not-a-picture",
-             "sixteen-bit", "cmyk", "rotated", "missing", "good-2"]  # fmt: skip
+    names = [
+        "good-1",
+        "truncated",
+        "stray-id",
+        "other-size",
+        "no-stroke",
+        "not-a-picture",
+        "sixteen-bit",
+        "cmyk",
+        "rotated",
+        "missing",
+        "good-2",
+    ]
     (folder / "ids.txt").write_text("\n".join(names))
     return folder
 
 
 def source_config(data_dir, **options):
-    return SourceConfig(source="folder", data_dir=str(data_dir), ids="ids.txt", **options)
+    return FolderConfig(data_dir=str(data_dir), ids="ids.txt", **options)
 
 
 def rows_of(folder, subset):

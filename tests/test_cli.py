@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.sources import PHOTOGRAPHS, SOURCE, source_name
 from scribblegen.cli import main
 from scribblegen.commands.study.plan import read_study
 from scribblegen.configs import parse_configs
@@ -25,12 +25,21 @@ from scribblegen.trainers.small_pipeline.text_to_image_config import TextToImage
 
 ROOT = Path(__file__).parents[1]
 TRAINING = {
-    "controlnet": (SourceConfig, ControlNetConfig, ControlNetRunConfig),
-    "autoencoder": (SourceConfig, AutoencoderConfig, TrainingRunConfig),
-    "base": (SourceConfig, TextToImageConfig, TrainingRunConfig),
+    "controlnet": (PHOTOGRAPHS, ControlNetConfig, ControlNetRunConfig),
+    "autoencoder": (PHOTOGRAPHS, AutoencoderConfig, TrainingRunConfig),
+    "base": (PHOTOGRAPHS, TextToImageConfig, TrainingRunConfig),
 }
-GRID = ["--guidance_scales", "1", "2", "--encode_ratios", "0.5", "--num_inference_steps", "2",
-        "--rows", "4"]  # fmt: skip
+GRID = [
+    "--guidance_scales",
+    "1",
+    "2",
+    "--encode_ratios",
+    "0.5",
+    "--num_inference_steps",
+    "2",
+    "--rows",
+    "4",
+]
 
 
 def build(*arguments):
@@ -54,8 +63,10 @@ def test_build_ends_with_a_table_and_the_line_that_loads_it(tmp_path, capsys):
 
 def test_flags_override_the_config_file(tmp_path, capsys):
     config = tmp_path / "run.yaml"
-    config.write_text("ids: '0:2'\nscene_size: 48\nguidance_scales: [3]\nencode_ratios: [0.5]\n"
-                      f"num_inference_steps: 2\noutput_dir: {tmp_path / 'run'}\n")  # fmt: skip
+    config.write_text(
+        "ids: '0:2'\nscene_size: 48\nguidance_scales: [3]\nencode_ratios: [0.5]\n"
+        f"num_inference_steps: 2\noutput_dir: {tmp_path / 'run'}\n"
+    )
     main(["build", "--config", str(config), "--encode_ratios", "1.0"])
     assert "guidance3-encode1 " in capsys.readouterr().out
 
@@ -78,9 +89,7 @@ def test_preview_draws_a_run(tmp_path, capsys):
         (["--encode_ratios", "0.1"], "runs no step of a grid of 2. Use at least 0.25"),
         (["--guidance_scales", "0.5"], "`guidance_scales` must be 1 or more"),
         (["--encode_ratio_mode", "odd"], "`encode_ratio_mode` must be one of"),
-        (["--source", "nowhere"], "`source` must be one of .*'scenes', 'folder'"),
-        (["--source", "folder"], "`scene_size` has no meaning for source folder"),
-        (["--data_dir", "x"], "`data_dir` has no meaning for source scenes"),
+        (["--scribble_error_rate", "0.1"], r"`scribble_error_rate` must be in \[0, 0.03\]"),
         (["--controlnet", "x"], "`pipeline` must be given with `controlnet`"),
         (["--pipeline", "nothing-here"], "nothing-here"),
         (["--image_format", "gif"], "`image_format` must be one of"),
@@ -94,6 +103,121 @@ def test_a_bad_option_is_refused_in_one_message_before_any_work(tmp_path, argume
     assert str(ended.value).startswith("scribblegen build: ")
     assert re.search(message, str(ended.value)), ended.value
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--source", "nowhere"], "`source` must be one of ['scenes', 'folder', "),
+        (["--source", "folde"], "Got 'folde'. Did you mean `folder`?"),
+        (
+            ["--source", "folder"],
+            "`scene_size` is an option of source scenes; source folder has none of that name.",
+        ),
+        (
+            ["--max-side", "4"],
+            "`max_side` is an option of source folder, pascal_scribble, hub; source scenes has",
+        ),
+        (
+            ["--guidance_scale", "2"],
+            "`guidance_scale` is no option of `scribblegen build`. Did you mean "
+            "`guidance_scales`? `scribblegen build --help` lists all.",
+        ),
+        (["--xyzzy"], "`xyzzy` is no option of `scribblegen build`. `scribblegen build --help`"),
+        (["--max_samples", "1.5"], "`max_samples` must be a whole number. Got '1.5'."),
+        (["--train_fraction", "half"], "`train_fraction` must be a number. Got 'half'."),
+        (["--aligned_start", "maybe"], "`aligned_start`: "),
+        (["--seed"], "`seed` must be followed by its value"),
+        (["--encode_ratios"], "`encode_ratios` must be followed by its value"),
+        (["--source"], "`source` must be followed by its value"),
+        (["--config"], "`config` must be followed by its value"),
+    ],
+)
+def test_a_mistyped_command_line_is_answered_with_one_line(tmp_path, capsys, arguments, message):
+    with pytest.raises(SystemExit) as ended:
+        build("--output_dir", tmp_path / "run", *arguments)
+    answer = capsys.readouterr().err
+    assert ended.value.code == 2 and not (tmp_path / "run").exists()
+    assert answer.startswith("scribblegen build: error: ") and answer.count("\n") == 1
+    assert message in answer
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["preview", "a", "--row", "3"], "`row` is no option of `scribblegen preview`. Did you"),
+        (["preview", "a", "--rows", "x"], "`rows` must be a whole number. Got 'x'."),
+        (["preview"], "error: `folder` must be given."),
+        (["publish"], "error: `folder`, `repo_id` must be given."),
+        (["publish", "a", "--repo", "me/a"], "`repo` is no option of `scribblegen publish`. Did"),
+        (["demo", "--output", "a"], "`output` is no option of `scribblegen demo`. Did you mean"),
+        (["demo", "a"], "`a` must have an option in front of it"),
+        (["train-controlnet", "--source", "prompts"], "`source` must be one of ['scenes',"),
+        (["train-controlnet", "--learning_rat", "1"], "Did you mean `learning_rate`?"),
+        (["train-segmentation", "--crop", "64"], "`crop` is no option of `scribblegen train-"),
+        (["study", "--config"], "`config` must be followed by its value"),
+        (["study", "--seed", "1"], "`seed` is no option of `scribblegen study`. Did you mean"),
+    ],
+)
+def test_so_is_that_of_every_command(capsys, arguments, message):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    answer = capsys.readouterr().err
+    assert ended.value.code == 2 and answer.count("\n") == 1 and message in answer
+    assert answer.startswith(f"scribblegen {arguments[0]}: error: ")
+
+
+def test_help_lists_the_options_of_the_chosen_source_alone(tmp_path, capsys):
+    config = tmp_path / "run.yaml"
+    config.write_text("source: hub\n")
+    for arguments, own, foreign in (
+        ([], "--scene_size", "--data_dir"),
+        (["--source", "folder"], "--data_dir", "--scene_size"),
+        (["--config", str(config)], "--dataset_name", "--data_dir"),
+        (["--config", str(config), "--source=prompts"], "--prompt_templates", "--ids"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["build", "--help", *arguments])
+        shown = " ".join(capsys.readouterr().out.split())
+        assert ended.value.code == 0 and f" {own} " in shown and f" {foreign} " not in shown
+        assert "--help` lists those of another" in shown and "pascal_scribble" in shown
+
+
+def test_a_run_s_own_config_builds_it_again(tmp_path, capsys):
+    build("--output_dir", tmp_path / "run", "--encode_ratios", "1")
+    written = tmp_path / "run" / "run" / "config.yaml"
+    assert written.read_text().startswith("source: scenes\n")
+    main(["build", "--config", str(written), "--output_dir", str(tmp_path / "again")])
+    files = sorted((tmp_path / "run").rglob("*.parquet"))
+    assert files
+    for file in files:
+        again = tmp_path / "again" / file.relative_to(tmp_path / "run")
+        assert again.read_bytes() == file.read_bytes()
+
+
+def test_a_source_of_another_kind_is_refused_by_name(tmp_path):
+    with pytest.raises(SystemExit, match="of the kind Sample for .*PromptSource, which gives"):
+        main(
+            [
+                "build",
+                "--source",
+                "prompts",
+                "--classes",
+                "cat,dog",
+                "--output_dir",
+                str(tmp_path / "run"),
+            ]
+        )
+
+
+def test_a_foreign_option_in_the_config_file_is_refused_by_name(tmp_path):
+    config = tmp_path / "run.yaml"
+    config.write_text("source: scenes\nmax_side: 64\n")
+    with pytest.raises(SystemExit, match="run.yaml.*`max_side` is an option of source folder"):
+        main(["build", "--config", str(config)])
+    config.write_text("source: folde\n")
+    with pytest.raises(SystemExit, match="`source` in .*run.yaml must be one of .*Got 'folde'"):
+        main(["build", "--config", str(config)])
 
 
 def test_an_output_folder_is_needed():
@@ -122,9 +246,23 @@ def save_base(folder):
 
 def test_a_controlnet_is_trained_then_used(tmp_path, capsys):
     base = save_base(tmp_path / "base")
-    train = ["train-controlnet", "--pretrained_model_name_or_path", str(base), "--ids", "0:6",
-             "--scene_size", "64", "--train_batch_size", "2", "--max_train_steps", "2",
-             "--num_validation_images", "1", "--output_dir", str(tmp_path / "trained")]  # fmt: skip
+    train = [
+        "train-controlnet",
+        "--pretrained_model_name_or_path",
+        str(base),
+        "--ids",
+        "0:6",
+        "--scene_size",
+        "64",
+        "--train_batch_size",
+        "2",
+        "--max_train_steps",
+        "2",
+        "--num_validation_images",
+        "1",
+        "--output_dir",
+        str(tmp_path / "trained"),
+    ]
     main([*train, "--checkpointing_steps", "1"])
     assert (tmp_path / "trained" / "checkpoint-2" / "controlnet" / "config.json").is_file()
     card = ModelCard.load(tmp_path / "trained" / "README.md")
@@ -136,14 +274,35 @@ def test_a_controlnet_is_trained_then_used(tmp_path, capsys):
     )
     assert "guidance2-encode0.5" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="`null_condition` must be one .*hint.* Got 'text'"):
-        build("--pipeline", base, "--controlnet", tmp_path / "trained", "--null_condition", "text",
-              "--output_dir", tmp_path / "other")  # fmt: skip
+        build(
+            "--pipeline",
+            base,
+            "--controlnet",
+            tmp_path / "trained",
+            "--null_condition",
+            "text",
+            "--output_dir",
+            tmp_path / "other",
+        )
 
 
 def test_one_command_trains_a_controlnet_for_every_list_of_ids(tmp_path):
-    main(["train-controlnet", "--pretrained_model_name_or_path", str(save_base(tmp_path / "base")),
-          "--id_lists", "0:2", "2:4", "--scene_size", "64", "--max_train_steps", "1",
-          "--output_dir", str(tmp_path / "low-data")])  # fmt: skip
+    main(
+        [
+            "train-controlnet",
+            "--pretrained_model_name_or_path",
+            str(save_base(tmp_path / "base")),
+            "--id_lists",
+            "0:2",
+            "2:4",
+            "--scene_size",
+            "64",
+            "--max_train_steps",
+            "1",
+            "--output_dir",
+            str(tmp_path / "low-data"),
+        ]
+    )
     folders = sorted(p.name for p in (tmp_path / "low-data").iterdir())
     assert folders == ["0-2", "2-4"]
     for folder in folders:
@@ -160,9 +319,11 @@ def test_one_command_trains_a_controlnet_for_every_list_of_ids(tmp_path):
     ],
 )
 def test_bad_training_options_are_refused(tmp_path, arguments, message):
-    base = [] if not arguments else [
-        "--pretrained_model_name_or_path", str(save_base(tmp_path / "base"))
-    ]  # fmt: skip
+    base = (
+        []
+        if not arguments
+        else ["--pretrained_model_name_or_path", str(save_base(tmp_path / "base"))]
+    )
     with pytest.raises(SystemExit, match=message):
         main(["train-controlnet", "--output_dir", str(tmp_path / "out"), *base, *arguments])
 
@@ -180,10 +341,10 @@ def test_every_shipped_recipe_parses(name, tmp_path):
         return
     types = next(
         (types for ending, types in TRAINING.items() if name.endswith(ending)),
-        (SourceConfig, ScribbleGenConfig, OutputConfig, RunConfig),
+        (SOURCE, ScribbleGenConfig, OutputConfig, RunConfig),
     )
     source, *_ = parse_configs(types, ["--config", name], program="p", description="d")
-    assert source.source == ("pascal_scribble" if name.startswith("paper") else "scenes")
+    assert source_name(source) == ("pascal_scribble" if name.startswith("paper") else "scenes")
 
 
 def test_an_unknown_command_names_the_known_ones():
@@ -197,10 +358,24 @@ def test_an_unknown_command_names_the_known_ones():
 def test_a_refusal_in_several_processes_is_one_message(tmp_path):
     """A fault of the config is found before any process is launched."""
     done = subprocess.run(
-        [sys.executable, "-m", "scribblegen", "build", "--source", "folder", "--data_dir",
-         tmp_path, "--num_processes", "2", "--output_dir", tmp_path / "run"],
-        capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "scribblegen",
+            "build",
+            "--source",
+            "folder",
+            "--data_dir",
+            tmp_path,
+            "--num_processes",
+            "2",
+            "--output_dir",
+            tmp_path / "run",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
     assert done.returncode == 1
     assert done.stderr.startswith("scribblegen build: `image_dir` must be given")
     assert "Traceback" not in done.stderr

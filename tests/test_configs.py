@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 import yaml
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import (
+    FolderConfig,
+    HubConfig,
+    PascalScribbleConfig,
+    PromptsConfig,
+    ScenesConfig,
+    SubsetConfig,
+)
+from scribblegen.builders.sources import SOURCES, source_config_type
+from scribblegen.choices import Choice
 from scribblegen.configs import (
     differences,
     option,
@@ -20,7 +29,8 @@ from scribblegen.configs import (
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.runs.config import OutputConfig, RunConfig
 
-TYPES = (SourceConfig, ScribbleGenConfig, OutputConfig, RunConfig)
+TYPES = (ScenesConfig, ScribbleGenConfig, OutputConfig, RunConfig)
+SOURCE_TYPES = tuple(map(source_config_type, SOURCES))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +100,10 @@ def other_value(name: str, default: Any, kind: Any) -> Any:
     """A value that is allowed, and not the default."""
     chosen = {
         "scribbles": "simulate",
+        "scribble_error_rate": 0.03,
+        "scene_size": 16,
+        "label_convention": "rloss",
+        "prompt_templates": ["A {class}", "- no: {class} 'x'"],
         "encode_ratio_mode": "fixed",
         "null_condition": "hint",
         "conditioning_encoding": "rgb_palette",
@@ -117,7 +131,7 @@ def other_value(name: str, default: Any, kind: Any) -> Any:
     return 7
 
 
-@pytest.mark.parametrize("config_type", TYPES)
+@pytest.mark.parametrize("config_type", [*SOURCE_TYPES, *TYPES[1:]])
 def test_every_option_of_every_config_survives_a_round_trip(
     tmp_path: Path, config_type: type
 ) -> None:
@@ -135,17 +149,20 @@ def test_every_option_of_every_config_survives_a_round_trip(
             continue  # need a pipeline
         config = config_type(**{name: value})
         path = yaml_file(tmp_path, to_yaml(to_dict(config)))
-        assert parse(TYPES, "--config", str(path)) == tuple(
-            config if t is config_type else t() for t in TYPES
+        types = TYPES if config_type in TYPES else (config_type, *TYPES[1:])
+        assert parse(types, "--config", str(path)) == tuple(
+            config if t is config_type else t() for t in types
         )
 
 
-def test_no_two_configs_share_an_option() -> None:
-    names = [f.name for t in TYPES for f in fields(t)]
-    assert len(names) == len(set(names)) == len(to_dict(*(t() for t in TYPES)))
+@pytest.mark.parametrize("source_type", SOURCE_TYPES)
+def test_no_two_configs_share_an_option(source_type: type) -> None:
+    types = (source_type, *TYPES[1:])
+    names = [f.name for t in types for f in fields(t)]
+    assert len(names) == len(set(names)) == len(to_dict(*(t() for t in types)))
 
 
-@pytest.mark.parametrize("config_type", TYPES)
+@pytest.mark.parametrize("config_type", [*SOURCE_TYPES, *TYPES[1:]])
 def test_every_option_is_documented_and_can_be_written_down(config_type: type) -> None:
     for f in fields(config_type):
         text = f.metadata["help"]
@@ -216,6 +233,98 @@ def test_a_wrong_flag_ends_the_command(
     assert ended.value.code == 2 and "toy: error" in capsys.readouterr().err
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pen:
+    """An option of its own."""
+
+    ink: str = option("black", "Colour of the ink.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brush:
+    """Another option of its own."""
+
+    hairs: int = option(9, "Hairs of the brush.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Canvas:
+    """What the other choice brings."""
+
+    thread: float = option(1.5, "Thickness of the thread.")
+
+
+TOOL = Choice("tool", ("pen", "brush"), "pen", {"pen": Pen, "brush": Brush}.__getitem__, "A tool.")
+GROUND = Choice("ground", ("paper", "canvas"), "canvas", lambda _: Canvas, "What is drawn on.")
+CHOSEN = (TOOL, GROUND, Toy)
+
+
+def test_each_choice_brings_its_own_options(tmp_path: Path) -> None:
+    assert parse(CHOSEN) == (Pen(), Canvas(), Toy())
+    assert parse(CHOSEN, "--tool", "brush", "--hairs", "3", "--thread=2", "--steps", "4") == (
+        Brush(hairs=3),
+        Canvas(thread=2.0),
+        Toy(steps=4),
+    )
+    path = yaml_file(tmp_path, "tool: brush\nhairs: 5\nsteps: 6\n")
+    assert parse(CHOSEN, "--config", str(path))[0] == Brush(hairs=5)
+    assert parse(CHOSEN, "--config", str(path), "--hairs", "7")[0] == Brush(hairs=7)
+    assert read_yaml(path, CHOSEN) == {"tool": "brush", "hairs": 5, "steps": 6}
+
+
+def test_the_command_line_overrides_a_choice_made_in_yaml(tmp_path: Path) -> None:
+    path = yaml_file(tmp_path, "tool: brush\nsteps: 6\n")
+    assert parse(CHOSEN, "--config", str(path), "--tool=pen") == (Pen(), Canvas(), Toy(steps=6))
+    path = yaml_file(tmp_path, "tool: brush\nhairs: 5\n")
+    with pytest.raises(ValueError, match="`hairs` is an option of tool brush; tool pen has none"):
+        parse(CHOSEN, "--config", str(path), "--tool=pen")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("hairs: 5", "run.yaml.*`hairs` is an option of tool brush; tool pen has none of that"),
+        ("tool: brus", "`tool` in .*run.yaml must be one of .*Got 'brus'. Did you mean `brush`?"),
+        ("tool: [pen]", "`tool` in .*run.yaml must be one of .*Got .'pen'.]?"),
+        ("tol: pen", "holds `tol`, which is no option. Did you mean `tool`?"),
+    ],
+)
+def test_a_wrong_choice_in_yaml_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse(CHOSEN, "--config", str(yaml_file(tmp_path, text)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (["--tool", "brush", "--ink", "red"], "`ink` is an option of tool pen; tool brush has"),
+        (["--tool", "knife"], "`tool` must be one of ['pen', 'brush']. Got 'knife'."),
+        (["--tol", "pen"], "`tol` is no option of `toy`. Did you mean `tool`? `toy --help` lists"),
+        (["--steps=x"], "`steps` must be a whole number. Got 'x'."),
+        (["--no_verbos"], "`no_verbos` is no option of `toy`. Did you mean `verbose`?"),
+    ],
+)
+def test_a_wrong_flag_is_answered_with_one_line(
+    arguments: list[str], answer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(CHOSEN, *arguments)
+    shown = capsys.readouterr().err
+    assert ended.value.code == 2 and shown.count("\n") == 1
+    assert shown.startswith(f"toy: error: {answer}")
+
+
+def test_help_says_how_to_see_the_options_of_another_choice(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        parse(CHOSEN, "--help", "--tool", "brush")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "--hairs" in shown and "--ink" not in shown
+    assert "`toy --tool pen --help` lists those of another (pen)." in shown
+    assert "A tool. One of pen, brush" in shown
+
+
 def test_yaml_keeps_the_order_and_the_letters() -> None:
     text = to_yaml({"b": "é, ü", "a": None, "c": [1.0, 0.5]})
     assert list(yaml.safe_load(text)) == ["b", "a", "c"] and "é, ü" in text
@@ -244,15 +353,24 @@ def test_lists_are_not_shared_between_instances() -> None:
 @pytest.mark.parametrize(
     ("config_type", "options", "name"),
     [
-        (SourceConfig, {"scribbles": "both"}, "scribbles"),
-        (SourceConfig, {"max_samples": 0}, "max_samples"),
-        (SourceConfig, {"scribble_width": 0.0}, "scribble_width"),
-        (SourceConfig, {"scribble_width": float("nan")}, "scribble_width"),
-        (SourceConfig, {"scribble_shrink": 1.1}, "scribble_shrink"),
-        (SourceConfig, {"scribble_shrink": -0.1}, "scribble_shrink"),
-        (SourceConfig, {"scribble_drop": 1.0}, "scribble_drop"),
-        (SourceConfig, {"scribble_error_rate": -0.01}, "scribble_error_rate"),
-        (SourceConfig, {"scribble_error_rate": 1.0}, "scribble_error_rate"),
+        (ScenesConfig, {"scribbles": "both"}, "scribbles"),
+        (ScenesConfig, {"max_samples": 0}, "max_samples"),
+        (ScenesConfig, {"scribble_width": 0.0}, "scribble_width"),
+        (ScenesConfig, {"scribble_width": float("nan")}, "scribble_width"),
+        (ScenesConfig, {"scribble_shrink": 1.1}, "scribble_shrink"),
+        (ScenesConfig, {"scribble_shrink": -0.1}, "scribble_shrink"),
+        (ScenesConfig, {"scribble_drop": 1.0}, "scribble_drop"),
+        (ScenesConfig, {"scribble_error_rate": -0.01}, "scribble_error_rate"),
+        (ScenesConfig, {"scribble_error_rate": 0.04}, "scribble_error_rate"),
+        (ScenesConfig, {"scribble_error_rate": 1.0}, "scribble_error_rate"),
+        (ScenesConfig, {"scene_size": 15}, "scene_size"),
+        (SubsetConfig, {"train_fraction": 0.0}, "train_fraction"),
+        (FolderConfig, {"max_side": 0}, "max_side"),
+        (HubConfig, {"max_side": -1}, "max_side"),
+        (PascalScribbleConfig, {"label_convention": "coco"}, "label_convention"),
+        (PromptsConfig, {"prompt_templates": []}, "prompt_templates"),
+        (PromptsConfig, {"prompt_templates": ["A {class}", "A dog"]}, "prompt_templates"),
+        (PromptsConfig, {"num_samples": 0}, "num_samples"),
         (ScribbleGenConfig, {"encode_ratio_mode": "strength"}, "encode_ratio_mode"),
         (ScribbleGenConfig, {"conditioning_encoding": "lines"}, "conditioning_encoding"),
         (ScribbleGenConfig, {"prompt_mode": "poem"}, "prompt_mode"),
@@ -295,7 +413,8 @@ def test_a_refused_value_is_named_with_its_option(
 
 
 def test_allowed_bounds_are_allowed() -> None:
-    SourceConfig(scribble_shrink=1.0, scribble_drop=0.0, max_samples=1, scribble_width=1.0)
+    ScenesConfig(scribble_error_rate=0.03, scene_size=16)
+    ScenesConfig(scribble_shrink=1.0, scribble_drop=0.0, max_samples=1, scribble_width=1.0)
     ScribbleGenConfig(guidance_scales=[1.0], encode_ratios=[1.0], num_inference_steps=1)
     ScribbleGenConfig(pipeline="a", controlnet="b")
     OutputConfig(sources_per_shard=1)

@@ -13,7 +13,7 @@ import torch
 from diffusers import ControlNetModel
 from PIL import Image
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import FolderConfig, ScenesConfig
 from scribblegen.builders.sources import open_source
 from scribblegen.families.stable_diffusion.controlnet_record import read_record
 from scribblegen.families.stable_diffusion.networks import Diffusion
@@ -31,7 +31,7 @@ from scribblegen.trainers.controlnet.trainer import ControlNetTrainer
 from scribblegen.trainers.noise import draw_noise
 
 ROOT = Path(__file__).parents[1]
-SOURCE = SourceConfig(ids="0:10", scene_size=64)
+SOURCE = ScenesConfig(ids="0:10", scene_size=64)
 CONFIG = ControlNetConfig(
     train_batch_size=4,
     max_train_steps=5,
@@ -120,7 +120,7 @@ def test_views_are_the_same_cached_or_resumed(tmp_path):
 
 
 def test_a_view_shows_a_part_of_photograph_and_scribble_alike():
-    source = open_source(SourceConfig(ids="0:3", scene_size=64, scribbles="mask"))
+    source = open_source(ScenesConfig(ids="0:3", scene_size=64, scribbles="mask"))
     examples = Examples(source, 64, replace(CONFIG, **VIEWS))
     whole = examples.example(1)
     assert np.array_equal(whole.scribble, source.read(1).scribble)
@@ -172,7 +172,7 @@ def test_training_lowers_the_loss(tmp_path, caplog):
         ControlNetConfig(train_batch_size=8, max_train_steps=60, learning_rate=3e-3,
                          cache_latents=True),
         ControlNetRunConfig(output_dir=str(tmp_path)),
-        open_source(SourceConfig(ids="0:8", scene_size=64)),
+        open_source(ScenesConfig(ids="0:8", scene_size=64)),
         base_parts=base_parts(),
     )  # fmt: skip
     losses = []
@@ -267,8 +267,7 @@ def test_a_source_without_a_scribble_is_a_clear_error(tmp_path):
         (tmp_path / "data" / name).mkdir(parents=True)
     Image.new("RGB", (64, 64)).save(tmp_path / "data/images/a.png")
     Image.new("L", (64, 64), 255).save(tmp_path / "data/scribbles/a.png")
-    config = SourceConfig(
-        source="folder",
+    config = FolderConfig(
         data_dir=str(tmp_path / "data"),
         classes=",".join(f"class {i}" for i in range(12)),
     )
@@ -278,7 +277,7 @@ def test_a_source_without_a_scribble_is_a_clear_error(tmp_path):
 
 def test_classes_that_do_not_fit_the_controlnet_are_refused(tmp_path):
     train(tmp_path / "first", max_train_steps=1)
-    other = SourceConfig(source="scenes", ids="0:2", scene_size=64)
+    other = ScenesConfig(ids="0:2", scene_size=64)
     source = open_source(other)
     source.classes = type(source.classes)(tuple(f"class {i}" for i in range(12)))
     with pytest.raises(ValueError, match="`controlnet` was trained on the classes sky, grass"):

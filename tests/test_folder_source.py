@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import FolderConfig
 from scribblegen.builders.files import read_ids
 from scribblegen.builders.folder import Folder
-from scribblegen.builders.sources import open_source
+from scribblegen.builders.sources import open_source, source_config_type
 from scribblegen.classes import IGNORE_INDEX
 from scribblegen.records import Rejection, Sample, real_features
 from scribblegen.sources import Source
@@ -60,7 +60,7 @@ def make(root: Path, ids: str = "abc", *, scribbles: str = "abc", masks: str = "
 
 
 def open_folder(root: Path, split: str = "train", **options: Any) -> Source:
-    source = open_source(SourceConfig(source="folder", data_dir=str(root), **options), split)
+    source = open_source(FolderConfig(data_dir=str(root), **options), split)
     assert source is not None
     return source
 
@@ -173,9 +173,7 @@ def test_validation_and_test_splits_have_lists_of_their_own(tmp_path: Path) -> N
     make(tmp_path)
     for name in "abc":
         (tmp_path / f"{name}.txt").write_text(name)
-    config = SourceConfig(
-        source="folder", data_dir=str(tmp_path), ids="a.txt", validation_ids="b.txt"
-    )
+    config = FolderConfig(data_dir=str(tmp_path), ids="a.txt", validation_ids="b.txt")
     validation = open_source(config, "validation")
     assert validation is not None and validation.source_ids == ("b",)
     assert open_source(config, "test") is None
@@ -342,7 +340,7 @@ def test_an_id_that_is_listed_twice_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_an_option_of_another_source_is_refused(tmp_path: Path, option: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"`{option}` has no meaning for source folder"):
+    with pytest.raises(TypeError, match=f"FolderConfig.* unexpected keyword argument '{option}'"):
         open_folder(make(tmp_path), **{option: value})
 
 
@@ -351,13 +349,13 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="`data_dir` must be a folder. Nothing at"):
         open_folder(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="`data_dir` must be given for source folder"):
-        open_source(SourceConfig(source="folder"))
+        open_source(FolderConfig())
     with pytest.raises(ValueError, match="`source` must be one of .*Got 'web'"):
-        open_source(SourceConfig(source="web"))
+        source_config_type("web")
     with pytest.raises(FileNotFoundError, match="`ids` must name a list file.*gone.txt"):
         open_folder(tmp_path / "full", ids="gone.txt")
     (tmp_path / "full" / "empty.txt").write_text("\n")
-    with pytest.raises(ValueError, match="train split of source folder holds no photograph"):
+    with pytest.raises(ValueError, match="train split of source folder holds no item"):
         open_folder(tmp_path / "full", ids="empty.txt")
     with pytest.raises(FileNotFoundError, match="`image_dir` must be given"):
         open_folder(tmp_path)
@@ -531,15 +529,15 @@ def test_a_list_holds_ids_file_names_pairs_and_names_with_spaces(tmp_path: Path)
 def test_large_photographs_are_reduced_with_their_labels(tmp_path):
     root = make(tmp_path)
     for scribbles in ("files", "simulate", "mask"):
-        options = {"source": "folder", "data_dir": str(root), "scribbles": scribbles}
-        small = open_source(SourceConfig(**options, max_side=32)).read(0)
+        options = {"data_dir": str(root), "scribbles": scribbles}
+        small = open_source(FolderConfig(**options, max_side=32)).read(0)
         assert isinstance(small, Sample)
         assert small.image.shape == (24, 32, 3) and small.image_file is None
         assert small.mask.shape == small.scribble.shape == (24, 32)
-        whole = open_source(SourceConfig(**options)).read(0)
+        whole = open_source(FolderConfig(**options)).read(0)
         assert set(np.unique(small.scribble)) == set(np.unique(whole.scribble))
         assert set(np.unique(small.mask)) <= set(np.unique(whole.mask))
-        untouched = open_source(SourceConfig(**options, max_side=WIDTH)).read(0)
+        untouched = open_source(FolderConfig(**options, max_side=WIDTH)).read(0)
         assert np.array_equal(untouched.image, whole.image)
         assert untouched.image_file == whole.image_file
 
@@ -547,6 +545,6 @@ def test_large_photographs_are_reduced_with_their_labels(tmp_path):
 def test_a_label_of_another_size_is_rejected_though_photographs_are_reduced(tmp_path):
     root = make(tmp_path)
     save(next((tmp_path).rglob("scribbles/a.png")), scribble()[:, :60])
-    options = {"source": "folder", "data_dir": str(root), "scribbles": "files"}
-    found = open_source(SourceConfig(**options, max_side=32)).read(0)
+    options = {"data_dir": str(root), "scribbles": "files"}
+    found = open_source(FolderConfig(**options, max_side=32)).read(0)
     assert isinstance(found, Rejection) and "is 60x48 but image is 64x48" in found.reason

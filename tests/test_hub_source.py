@@ -10,7 +10,7 @@ import pytest
 from datasets import ClassLabel, Features, List, Value
 from PIL import Image
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import HubConfig
 from scribblegen.builders.hub import Hub
 from scribblegen.builders.sources import open_source
 from scribblegen.classes import IGNORE_INDEX, Classes
@@ -101,7 +101,7 @@ def own(tmp_path: Path) -> Path:
 
 
 def open_hub(folder: Path, split: str = "train", **options: Any) -> Source:
-    config = SourceConfig(source="hub", dataset_name=str(folder), **options)
+    config = HubConfig(dataset_name=str(folder), **options)
     source = open_source(config, split)
     assert source is not None
     return source

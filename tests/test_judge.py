@@ -18,7 +18,7 @@ from transformers import (
     pipeline,
 )
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import ScenesConfig
 from scribblegen.builders.scenes.kinds import SCENE_CLASSES
 from scribblegen.commands.build import build, open_build
 from scribblegen.configs import to_arguments, to_dict
@@ -33,7 +33,7 @@ from scribblegen.trainers.segmentation.row_selection import recorded_scores
 from scribblegen.trainers.segmentation.run import train_segmentation
 
 SIZE = 48
-SOURCE = SourceConfig(ids="0:4", scene_size=SIZE)
+SOURCE = ScenesConfig(ids="0:4", scene_size=SIZE)
 GRID = ScribbleGenConfig(
     guidance_scales=[1.0],
     encode_ratios=[0.5, 1.0],

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import PascalScribbleConfig
 from scribblegen.builders.pascal_lists import low_data_subset
 from scribblegen.builders.pascal_scribble import PascalScribble
 from scribblegen.builders.sources import open_source
@@ -64,7 +64,7 @@ def voc(tmp_path: Path) -> Path:
 
 
 def open_pascal(data_dir: Path, **options: Any) -> Source:
-    source = open_source(SourceConfig(source="pascal_scribble", data_dir=str(data_dir), **options))
+    source = open_source(PascalScribbleConfig(data_dir=str(data_dir), **options))
     assert source is not None
     return source
 

@@ -13,7 +13,7 @@ import pytest
 from datasets import Dataset, load_dataset
 from huggingface_hub import DatasetCard
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import HubConfig, ScenesConfig
 from scribblegen.builders.publish.dataset import open_local_run, publish
 from scribblegen.builders.sources import open_source
 from scribblegen.commands.build import build
@@ -39,7 +39,7 @@ for subset in ("real", "guidance1-encode0.5", "guidance1-encode1"):
 def built(folder, ratios=(0.5, 1.0), ids="0:3", seed=0):
     grid = ScribbleGenConfig(guidance_scales=[1.0], encode_ratios=list(ratios), seed=seed,
                              num_inference_steps=2, rows=4, pipeline="random")  # fmt: skip
-    source = SourceConfig(ids=ids, test_ids="50:51", scene_size=48)
+    source = ScenesConfig(ids=ids, test_ids="50:51", scene_size=48)
     build(source, grid, OutputConfig(license="cc0-1.0"), output_dir=folder)
     return folder
 
@@ -304,7 +304,7 @@ HOSTILE_IDS = ["../../x", "/nobody/s/folder", "a" * 300, "ünï/cødé 🎈", "C
 
 
 def test_source_ids_are_text_and_never_a_path(hub, tmp_path, scenes):
-    source = open_source(SourceConfig(ids="0:8", scene_size=64))
+    source = open_source(ScenesConfig(ids="0:8", scene_size=64))
     rows = [
         real_row(replace(scenes[i % 8], source_id=name), source.classes)
         for i, name in enumerate(HOSTILE_IDS)
@@ -313,7 +313,7 @@ def test_source_ids_are_text_and_never_a_path(hub, tmp_path, scenes):
     photographs.mkdir()
     table = Dataset.from_list(rows, features=real_features(source.classes))
     table.to_parquet(photographs / "train-00000-of-00001.parquet")
-    config = SourceConfig(source="hub", dataset_name=str(photographs), id_column="source_id",
+    config = HubConfig(dataset_name=str(photographs), id_column="source_id",
                           label_column="label")  # fmt: skip
     grid = ScribbleGenConfig(guidance_scales=[1.0], encode_ratios=[0.5, 1.0],
                              num_inference_steps=2, rows=4, pipeline="random")  # fmt: skip

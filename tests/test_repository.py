@@ -13,9 +13,9 @@ from datasets import ClassLabel, List, get_dataset_config_names, load_dataset
 from huggingface_hub import DatasetCard
 from PIL import Image
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import FolderConfig, ScenesConfig
 from scribblegen.builders.repository import write_gallery, write_repository
-from scribblegen.builders.subset import ScribbleGen
+from scribblegen.builders.subset import FinishedShards
 from scribblegen.commands.build import build, open_build
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.runs.config import OutputConfig
@@ -24,7 +24,7 @@ from scribblegen.runs.generation import generate_parts
 from scribblegen.runs.open import run_header
 from scribblegen.runs.shares import Part
 
-SOURCE = SourceConfig(ids="0:6", test_ids="50:52", scene_size=48)
+SOURCE = ScenesConfig(ids="0:6", test_ids="50:52", scene_size=48)
 METHOD = ScribbleGenConfig(
     guidance_scales=[1.0, 2.0], encode_ratios=[0.5, 1.0], num_inference_steps=2, rows=4
 )
@@ -108,15 +108,15 @@ def test_the_builder_reads_a_subset_of_an_unfinished_run(tmp_path):
     prepare_folder(run.folder, run_header(run), "license: unknown\npipeline: null\n")
     generate_parts(run.method, run.sources, [Part.whole(run.units[0])], run.folder)
     cache = str(tmp_path / "cache")
-    builder = ScribbleGen(str(run.folder), SUBSET, cache_dir=cache)
+    builder = FinishedShards(str(run.folder), SUBSET, cache_dir=cache)
     builder.download_and_prepare()
     assert builder.as_dataset(split="train").num_rows == 4
     generate_parts(run.method, run.sources, [Part.whole(run.units[1])], run.folder)
-    builder = ScribbleGen(str(run.folder), SUBSET, cache_dir=cache)
+    builder = FinishedShards(str(run.folder), SUBSET, cache_dir=cache)
     builder.download_and_prepare()
     assert builder.as_dataset(split="train").num_rows == 6, "a stale cache"
     with pytest.raises(FileNotFoundError, match="no finished shard"):
-        ScribbleGen(str(run.folder), "guidance9-encode1")
+        FinishedShards(str(run.folder), "guidance9-encode1")
 
 
 def test_an_unfinished_run_can_be_shown(tmp_path):
@@ -172,7 +172,7 @@ def test_a_run_is_made_again_from_its_own_config(repository, tmp_path):
 @pytest.mark.parametrize("image_format", ["png", "jpeg"])
 def test_other_image_formats(tmp_path, image_format):
     output = OutputConfig(image_format=image_format)
-    build(SourceConfig(ids="0:2", scene_size=48), METHOD, output, output_dir=tmp_path / "run")
+    build(ScenesConfig(ids="0:2", scene_size=48), METHOD, output, output_dir=tmp_path / "run")
     twins = load_dataset(str(tmp_path / "run"), SUBSET, split="train")
     assert twins[0]["image"].format == image_format.upper()
     real = load_dataset(str(tmp_path / "run"), "real", split="train")
@@ -184,7 +184,7 @@ def test_another_run_in_a_folder_of_the_same_name_loads_its_own_rows(tmp_path):
     loaded = []
     for ids in ("0:2", "2:4"):
         folder = tmp_path / ids.replace(":", "-") / "same-name"
-        build(SourceConfig(ids=ids, scene_size=48), METHOD, output_dir=folder)
+        build(ScenesConfig(ids=ids, scene_size=48), METHOD, output_dir=folder)
         loaded.append(load_dataset(str(folder), SUBSET, split="train")["source_id"])
     assert loaded[0] == ["scene-000000", "scene-000001"]
     assert loaded[1] == ["scene-000002", "scene-000003"]
@@ -204,7 +204,7 @@ def test_geometry_and_output_size(tmp_path):
         label = np.full((height, width), 255, np.uint8)
         label[20:30, 10:40], label[40:44, 10:40] = 0, 1
         Image.fromarray(label).save(data / "scribbles" / f"{name}.png")
-    source = SourceConfig(source="folder", data_dir=str(data))
+    source = FolderConfig(data_dir=str(data))
     shapes = {}
     for geometry in ("square", "bucket"):
         for output_size in ("source", "model"):

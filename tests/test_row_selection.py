@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import ScenesConfig
 from scribblegen.builders.sources import open_source
 from scribblegen.trainers.segmentation.adaptive import agreement, choose_stage
 from scribblegen.trainers.segmentation.inference import Inference
@@ -11,7 +11,7 @@ from scribblegen.trainers.segmentation.schemes import TwinSet
 
 
 def ids_of(fraction, ids="0:40"):
-    return open_source(SourceConfig(ids=ids, train_fraction=fraction)).source_ids
+    return open_source(ScenesConfig(ids=ids, train_fraction=fraction)).source_ids
 
 
 def test_fractions_are_nested_and_in_order():
@@ -22,7 +22,7 @@ def test_fractions_are_nested_and_in_order():
 
 
 def test_a_fraction_reads_the_same_samples():
-    source, whole = (open_source(SourceConfig(ids="0:12", train_fraction=f)) for f in (0.25, 1.0))
+    source, whole = (open_source(ScenesConfig(ids="0:12", train_fraction=f)) for f in (0.25, 1.0))
     for number, source_id in enumerate(source.source_ids):
         place = whole.source_ids.index(source_id)
         assert np.array_equal(source.read(number).image, whole.read(place).image)
@@ -31,7 +31,7 @@ def test_a_fraction_reads_the_same_samples():
 
 
 def test_other_splits_stay_whole():
-    config = SourceConfig(ids="0:12", test_ids="50:60", train_fraction=0.25)
+    config = ScenesConfig(ids="0:12", test_ids="50:60", train_fraction=0.25)
     assert len(open_source(config)) == 3 and len(open_source(config, "test")) == 10
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import ScenesConfig
 from scribblegen.cli import main
 from scribblegen.commands.build import build, open_build
 from scribblegen.engine import call_size
@@ -24,7 +24,7 @@ from scribblegen.runs.manifest import read_manifest
 from scribblegen.runs.patient_executor import PatientExecutor
 from scribblegen.tiny import tiny_folder
 
-SOURCE = SourceConfig(ids="0:4", scene_size=48)
+SOURCE = ScenesConfig(ids="0:4", scene_size=48)
 
 
 def method(**options):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import ScenesConfig
 from scribblegen.builders.scenes.captions import SCENE_VOCABULARY
 from scribblegen.builders.scenes.composition import compose
 from scribblegen.builders.scenes.kinds import COLOURS, OBJECT_KINDS, SCENE_CLASSES
@@ -228,13 +228,13 @@ def test_an_empty_range_or_a_tiny_size_is_refused(start, stop, size):
 
 
 def test_scenes_of_one_light():
-    every = open_source(SourceConfig(ids="0:40"))
-    dusk = open_source(SourceConfig(ids="0:40@dusk", test_ids="0:40@night", max_samples=3))
-    night = open_source(SourceConfig(ids="0:40@dusk", test_ids="0:40@night"), "test")
+    every = open_source(ScenesConfig(ids="0:40"))
+    dusk = open_source(ScenesConfig(ids="0:40@dusk", test_ids="0:40@night", max_samples=3))
+    night = open_source(ScenesConfig(ids="0:40@dusk", test_ids="0:40@night"), "test")
     assert len(dusk) == 3 and 0 < len(night) < 40
     assert set(dusk.source_ids).isdisjoint(night.source_ids)
     for number, source_id in enumerate(dusk.source_ids):
         there = every.read(every.source_ids.index(source_id))
         assert np.array_equal(dusk.read(number).image, there.image) and "dusk" in there.prompt
     with pytest.raises(ValueError, match="`light` must be one of .*'dusk'.* Got 'noon'"):
-        open_source(SourceConfig(ids="0:40@noon"))
+        open_source(ScenesConfig(ids="0:40@noon"))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import FolderConfig, ScenesConfig
 from scribblegen.commands.build import build
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.trainers.segmentation.augmentation import Augmentation
@@ -31,7 +31,7 @@ TWINS = ("guidance1-encode0.5", "guidance1-encode1")
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
     folder = tmp_path_factory.mktemp("repository") / "scenes"
-    source = SourceConfig(ids="0:5", test_ids="50:53", scene_size=48)
+    source = ScenesConfig(ids="0:5", test_ids="50:53", scene_size=48)
     build(source, GRID, output_dir=folder)
     return str(folder)
 
@@ -124,7 +124,7 @@ def test_classes_that_disagree_are_refused(repository, tmp_path):
     Image.new("RGB", (48, 48)).save(folder / "images/a.png")
     Image.fromarray(np.ones((48, 48), np.uint8)).save(folder / "masks/a.png")
     (folder / "classes.json").write_text('{"0": "cat", "1": "dog"}')
-    source = SourceConfig(source="folder", data_dir=str(folder))
+    source = FolderConfig(data_dir=str(folder))
     build(source, GRID, output_dir=tmp_path / "other")
     with pytest.raises(ValueError, match="must have the same classes.*cat.*sky"):
         open_rows(repository, [f"{tmp_path / 'other'}:{TWINS[0]}"])

@@ -27,7 +27,7 @@ from transformers import (
     pipeline,
 )
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import ScenesConfig
 from scribblegen.builders.scenes.kinds import SCENE_CLASSES
 from scribblegen.cli import main
 from scribblegen.commands.build import build
@@ -50,7 +50,7 @@ def repository(tmp_path_factory):
         rows=4,
         pipeline="random",
     )
-    source = SourceConfig(ids="0:8", test_ids="50:54", scene_size=SIZE)
+    source = ScenesConfig(ids="0:8", test_ids="50:54", scene_size=SIZE)
     build(source, grid, output_dir=folder)
     return str(folder)
 

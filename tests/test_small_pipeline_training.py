@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import FolderConfig, ScenesConfig
 from scribblegen.builders.sources import open_source
 from scribblegen.families.open import load_base, load_diffusion
 from scribblegen.families.schedule import Prediction, read_prediction
@@ -33,7 +33,7 @@ from scribblegen.trainers.small_pipeline.text_to_image_config import TextToImage
 from scribblegen.trainers.small_pipeline.text_to_image_model import scheduler_config
 from scribblegen.trainers.small_pipeline.tokenizer import word_tokenizer
 
-SOURCE = SourceConfig(ids="0:12", scene_size=64, scribbles="mask")
+SOURCE = ScenesConfig(ids="0:12", scene_size=64, scribbles="mask")
 AUTOENCODER = AutoencoderConfig(
     block_out_channels=[8, 8, 16], norm_num_groups=4, max_train_steps=6, learning_rate=2e-3
 )
@@ -170,9 +170,7 @@ def test_photographs_without_captions_are_described_by_their_classes_alone(tmp_p
         (tmp_path / folder).mkdir()
         for name in ("one", "two"):
             Image.fromarray(picture.astype(np.uint8)).save(tmp_path / folder / f"{name}.png")
-    plain = SourceConfig(
-        source="folder", data_dir=str(tmp_path), classes="sky,sea", scribbles="mask"
-    )
+    plain = FolderConfig(data_dir=str(tmp_path), classes="sky,sea", scribbles="mask")
     with pytest.raises(ValueError, match="one has none.*With `class_prompts` 1 none is needed"):
         train_base(tmp_path / "base", autoencoder, source=plain)
     base = train_base(tmp_path / "base", autoencoder, source=plain, class_prompts=1.0)

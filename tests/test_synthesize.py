@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import ScenesConfig
 from scribblegen.commands.build import build, open_build
 from scribblegen.configs import to_arguments, to_dict
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
@@ -26,7 +26,7 @@ from scribblegen.runs.loop import synthesize
 from scribblegen.runs.manifest import pending_units, read_manifest
 from scribblegen.runs.shares import Part, finished_parts, join_parts, share_out
 
-SOURCE = SourceConfig(ids="0:12", validation_ids="100:103", scene_size=48)
+SOURCE = ScenesConfig(ids="0:12", validation_ids="100:103", scene_size=48)
 METHOD = ScribbleGenConfig(
     guidance_scales=[1, 2], encode_ratios=[0.25, 1.0], num_inference_steps=4, rows=8, replicates=2
 )
@@ -231,7 +231,7 @@ def test_cells_that_agree_on_every_step_are_computed_once(tmp_path, diffusion):
     method = ScribbleGenConfig(
         guidance_scales=[2], encode_ratios=[0.5, 0.51], num_inference_steps=4, rows=4
     )
-    source = SourceConfig(ids="0:2", scene_size=48)
+    source = ScenesConfig(ids="0:2", scene_size=48)
     run = open_build(source, method, OutputConfig(), tmp_path / "run", family=diffusion)
     progress = synthesize(run, progress_bar=False)
     assert progress.images == 2

@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionControlNetPipeline
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import ScenesConfig
 from scribblegen.builders.scenes.kinds import SCENE_CLASSES
 from scribblegen.builders.sources import open_source
 from scribblegen.classes import Classes
@@ -18,7 +18,7 @@ from scribblegen.methods.scribblegen import ScribbleGen, TwinKey
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.tiny import RANDOM, TINY, default_pipeline, tiny_folder
 
-HELD_OUT = SourceConfig(ids="50000:50012", scene_size=64)
+HELD_OUT = ScenesConfig(ids="50000:50012", scene_size=64)
 
 
 @pytest.fixture(scope="module")

@@ -11,17 +11,17 @@ import numpy as np
 
 from scribblegen.builders.annotator import Annotator
 from scribblegen.builders.base import SourceBuilder
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import ScenesConfig
 from scribblegen.builders.scenes.composition import compose
 from scribblegen.builders.scenes.kinds import LIGHTS, SCENE_CLASSES
 from scribblegen.builders.scenes.painter import MIN_SIDE, render_scene
 from scribblegen.records import Sample
-from scribblegen.sources import Source
+from scribblegen.sources import PhotographSource
 
 SCENES_VERSION = 1  # raised whenever a scene's pixels, mask or caption change
 
 
-class SceneSource(Source):
+class SceneSource(PhotographSource):
     """Scenes `start` to `stop - 1`, drawn when they are read.
 
     Args:
@@ -81,7 +81,7 @@ class SceneSource(Source):
         return [f"scenes {SCENES_VERSION} seed {self.seed} size {self.size}"] * len(self)
 
 
-def open_scenes(config: SourceConfig, ids: str | None) -> SceneSource:
+def open_scenes(config: ScenesConfig, ids: str | None) -> SceneSource:
     """The scenes of a range such as `0:64`, or `0:64@dusk` of one light; the first 64 if None."""
     start, stop, light = _parse_range(ids or "0:64")
     annotator = Annotator.of(config, SCENE_CLASSES, has_scribbles=False)

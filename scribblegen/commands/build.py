@@ -19,23 +19,21 @@ _DEFAULT_PIPELINES = {
 
 def main(arguments: Sequence[str]) -> None:
     """`scribblegen build`: in this process, or in as many as `--num_processes` says."""
-    from scribblegen.builders.config import SourceConfig
+    from scribblegen.builders.sources import SOURCE, open_source
     from scribblegen.configs import parse_configs
-    from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-    from scribblegen.runs.config import MethodChoice, OutputConfig, RunConfig
+    from scribblegen.methods.table import method_choice
+    from scribblegen.runs.config import OutputConfig, RunConfig
 
     with refusals("build"):
-        _, source_config, method_config, output_config, run_config = parse_configs(
-            (MethodChoice, SourceConfig, ScribbleGenConfig, OutputConfig, RunConfig),
+        method_config, source_config, output_config, run_config = parse_configs(
+            (method_choice(), SOURCE, OutputConfig, RunConfig),
             arguments,
             program="scribblegen build",
-            description="Photographs with scribbles -> a dataset repository.",
+            description="Items of a source -> a dataset repository.",
         )
         if run_config.output_dir is None:
             raise ValueError("`output_dir` must be given: the folder of the repository.")
     if is_to_launch(run_config.num_processes):
-        from scribblegen.builders.sources import open_source
-
         with refusals("build"):  # once, here, rather than in every process
             open_source(source_config)
         launch(
@@ -120,25 +118,27 @@ def open_build(
     Raises:
         ValueError, OSError: something is missing or does not fit; the message names the option.
     """
-    from scribblegen.builders.sources import open_source
-    from scribblegen.configs import location_options, to_dict
-    from scribblegen.methods.base import Opening, method_entry, method_name
+    from scribblegen.builders.sources import open_sources, source_options
+    from scribblegen.configs import location_options
+    from scribblegen.methods.base import Opening
+    from scribblegen.methods.table import method_entry, method_name
     from scribblegen.runs.config import OutputConfig
     from scribblegen.runs.manifest import read_manifest
     from scribblegen.runs.open import open_run
     from scribblegen.runs.processes import process_state
-    from scribblegen.runs.shards import SPLITS
+    from scribblegen.sources import require_items
 
     output = output_config or OutputConfig()
-    opened = {split: open_source(source_config, split) for split in SPLITS}
-    sources = {split: source for split, source in opened.items() if source is not None}
+    name = method_name(method_config)
+    entry = method_entry(name)
+    sources = open_sources(source_config)
+    require_items(sources["train"], entry.items(), f"method {name}")
 
     def judge(name: str) -> Any:
         from scribblegen.trainers.judge import Judge
 
         return Judge(name, sources["train"].classes, process_state().device)
 
-    name = method_name(method_config)
     opening = Opening(
         sources=sources,
         output=output,
@@ -149,11 +149,11 @@ def open_build(
     )
     return open_run(
         name,
-        method_entry(name).open_method(method_config, opening),
+        entry.open_method(method_config, opening),
         sources,
         output,
         output_dir,
-        options=to_dict(source_config),
+        options=source_options(source_config),
         locations=location_options(source_config),
     )
 
@@ -172,6 +172,8 @@ def _print_summary(output_dir: str, progress: "Progress") -> None:
         line = f"{s['subset']:<{width}}  {s['rows']:>8}  {s['rejected']:>8}  {megabytes:>8}"
         print(f"{line}  {rate:>8.1f}" if s["generated"] and rate else line)
     print(_speed(progress))
+    for remark, count in progress.remarks.items():
+        print(f"{remark}: {count}")
     print(f'\nload_dataset("{output_dir}", "{generated[0]["subset"]}")')
 
 

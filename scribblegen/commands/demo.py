@@ -1,6 +1,5 @@
 """The whole way in a few minutes: scribbles -> grid of twins -> dataset -> segmentation."""
 
-import argparse
 import contextlib
 import io
 import time
@@ -8,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import ScenesConfig
+from scribblegen.builders.sources import SOURCE
 from scribblegen.commands.command_line import refusals, set_up_logging
 from scribblegen.configs import parse_configs
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
+from scribblegen.option_parser import OptionParser
 from scribblegen.runs.config import OutputConfig
 
 RECIPE = "demo"
@@ -30,7 +31,7 @@ class DemoResult:
 
 def demo(arguments: Sequence[str]) -> None:
     """`scribblegen demo`."""
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         "scribblegen demo",
         description="Twins of 62 scribbled scenes, a dataset repository of them, and what they do "
         "for a segmentor. A few minutes on two cores; nothing is downloaded.",
@@ -44,10 +45,10 @@ def demo(arguments: Sequence[str]) -> None:
         run_demo(options.output_dir)
 
 
-def demo_options() -> tuple[SourceConfig, ScribbleGenConfig, OutputConfig]:
+def demo_options() -> tuple[ScenesConfig, ScribbleGenConfig, OutputConfig]:
     """What the demo builds; `scribblegen build --config demo` builds the same."""
     source, method, output = parse_configs(
-        (SourceConfig, ScribbleGenConfig, OutputConfig),
+        (SOURCE, ScribbleGenConfig, OutputConfig),
         ["--config", RECIPE],
         program="scribblegen demo",
         description="",
@@ -58,7 +59,7 @@ def demo_options() -> tuple[SourceConfig, ScribbleGenConfig, OutputConfig]:
 def run_demo(
     output_dir: str | Path,
     *,
-    options: tuple[SourceConfig, ScribbleGenConfig, OutputConfig] | None = None,
+    options: tuple[ScenesConfig, ScribbleGenConfig, OutputConfig] | None = None,
     steps: int = _STEPS,
 ) -> DemoResult:
     """Builds the demo's repository and trains on it; says every step. Resumes by itself.

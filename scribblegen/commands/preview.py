@@ -1,14 +1,14 @@
 """`scribblegen preview`: the picture of a run, finished or not."""
 
-import argparse
 from collections.abc import Sequence
 
 from scribblegen.commands.command_line import refusals
+from scribblegen.option_parser import OptionParser
 
 
 def preview(arguments: Sequence[str]) -> None:
     """`scribblegen preview FOLDER`."""
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         "scribblegen preview", description="Draws the grid of a finished or an unfinished run."
     )
     parser.add_argument("folder", help="Output folder of the run.")

@@ -1,12 +1,12 @@
 """`scribblegen publish`: which kind of folder it is, and what came of it, as a table."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from scribblegen.commands.command_line import refusals, set_up_logging
 from scribblegen.hub.upload import Uploaded
+from scribblegen.option_parser import OptionParser
 from scribblegen.runs.manifest import MANIFEST
 
 _MODEL_FILES = ("config.json", "model_index.json")
@@ -15,7 +15,7 @@ _MOST_SHOWN = 12
 
 def publish(arguments: Sequence[str]) -> None:
     """`scribblegen publish FOLDER --repo_id me/name`."""
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         "scribblegen publish",
         description="Publishes the folder of a finished run, or of a trained model, on the Hub.",
     )

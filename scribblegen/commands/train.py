@@ -24,8 +24,13 @@ def train_controlnet(arguments: Sequence[str]) -> None:
             assert source is not None  # the training split is always there
             yield ControlNetTrainer(config, replace(run_config, output_dir=str(folder)), source)
 
-    _train("controlnet", arguments, (ControlNetConfig, ControlNetRunConfig), trainers,
-           "Trains a ControlNet on photographs with scribbles.")  # fmt: skip
+    _train(
+        "controlnet",
+        arguments,
+        (ControlNetConfig, ControlNetRunConfig),
+        trainers,
+        "Trains a ControlNet on photographs with scribbles.",
+    )
 
 
 def train_autoencoder(arguments: Sequence[str]) -> None:
@@ -41,8 +46,13 @@ def train_autoencoder(arguments: Sequence[str]) -> None:
         assert source is not None
         yield AutoencoderTrainer(config, run_config, source, validation)
 
-    _train("autoencoder", arguments, (AutoencoderConfig, TrainingRunConfig), trainers,
-           "Trains a small autoencoder from nothing.")  # fmt: skip
+    _train(
+        "autoencoder",
+        arguments,
+        (AutoencoderConfig, TrainingRunConfig),
+        trainers,
+        "Trains a small autoencoder from nothing.",
+    )
 
 
 def train_text_to_image(arguments: Sequence[str]) -> None:
@@ -58,8 +68,13 @@ def train_text_to_image(arguments: Sequence[str]) -> None:
         assert source is not None
         yield TextToImageTrainer(config, run_config, source)
 
-    _train("text-to-image", arguments, (TextToImageConfig, TrainingRunConfig), trainers,
-           "Trains a small text-to-image pipeline over a trained autoencoder.")  # fmt: skip
+    _train(
+        "text-to-image",
+        arguments,
+        (TextToImageConfig, TrainingRunConfig),
+        trainers,
+        "Trains a small text-to-image pipeline over a trained autoencoder.",
+    )
 
 
 def train_segmentation(arguments: Sequence[str]) -> None:
@@ -84,8 +99,8 @@ def train_segmentation(arguments: Sequence[str]) -> None:
         if config.output_dir is None or not any(a.startswith("--output_dir") for a in arguments):
             raise ValueError("`output_dir` must be given: the folder of the trained model.")
     if is_to_launch(processes.num_processes):
-        launch("train-segmentation", processes.num_processes, arguments,
-                "Go on with --resume_from_checkpoint latest.")  # fmt: skip
+        advice = "Go on with --resume_from_checkpoint latest."
+        launch("train-segmentation", processes.num_processes, arguments, advice)
         return
 
     from scribblegen.runs.processes import process_state
@@ -112,17 +127,20 @@ def _train(
     """A training command: in this process, or in as many as `--num_processes` says.
 
     Args:
-        name: of the command after `train-`.
-        config_types: what is trained; where to.
-        trainers: of the parsed source, config and run config, one after the other.
+        name: the command's, after `train-`.
+        arguments: the command line's, after the command.
+        config_types: of what is trained, and of where to.
+        trainers: makes the trainers, one after the other, from the parsed source, config and run
+            config.
+        description: what the command does, for `--help`.
     """
-    from scribblegen.builders.config import SourceConfig
+    from scribblegen.builders.sources import PHOTOGRAPHS
     from scribblegen.configs import parse_configs
 
     command = f"train-{name}"
     with refusals(command):
         configs = parse_configs(
-            (SourceConfig, *config_types),
+            (PHOTOGRAPHS, *config_types),
             arguments,
             program=f"scribblegen {command}",
             description=description,

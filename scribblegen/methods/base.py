@@ -1,15 +1,13 @@
-"""What a method is, what it makes, and the table of methods.
+"""What a method is, and what it makes.
 
 A method takes the items of a source (photographs with scribbles, prompts, rows of a finished
 subset) and gives `Record`s: each a row of one of its `subsets`. It knows nothing of files,
 processes or resuming; the run knows nothing of what is in a row.
 """
 
-import importlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from typing import Any, Generic, Protocol, TypeVar
 
 from datasets import Features
@@ -19,8 +17,6 @@ from scribblegen.sources import Source
 
 Item_contra = TypeVar("Item_contra", contravariant=True)
 Value = TypeVar("Value")
-
-ENTRY_POINTS = "scribblegen.methods"  # the group under which other packages name their methods
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -111,6 +107,9 @@ class Method(Protocol[Item_contra]):
         """The records of `items`, in any order; none of a group is left when `items` is two
         groups further."""
 
+    def remarks(self) -> Mapping[str, int]:
+        """What its user should know of the work so far, each with how often it came up."""
+
     def profile(self, seconds: Mapping[str, float], wall: float) -> str:
         """A table of where the time went; empty where there is nothing to tell.
 
@@ -141,73 +140,6 @@ class Opening:
     memory_budget: float | None = None
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A line of the table of methods; both are imported when they are asked for.
-
-    Args:
-        config: `module:class` of its options, a frozen dataclass.
-        open: `module:function` of (config, `Opening`) that gives a `Method`.
-        source: the source that it reads if none is named.
-    """
-
-    config: str
-    open: str
-    source: str = "scenes"
-
-    def config_type(self) -> type:
-        found: type = _imported(self.config)
-        return found
-
-    def open_method(self, config: Any, opening: Opening) -> Method[Any]:
-        method: Method[Any] = _imported(self.open)(config, opening)
-        return method
-
-
-METHODS = {
-    "scribblegen": Entry(
-        config="scribblegen.methods.scribblegen_config:ScribbleGenConfig",
-        open="scribblegen.methods.scribblegen_open:open_method",
-    ),
-}
-
-
-def method_entry(name: str) -> Entry:
-    """A method by its name: of this package, or of one that names it as an entry point.
-
-    Raises:
-        ValueError: there is none.
-    """
-    if name in METHODS:
-        return METHODS[name]
-    others = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
-    if name in others:
-        entry = others[name].load()
-        if not isinstance(entry, Entry):
-            raise ValueError(
-                f"`method` {name}: the entry point {others[name].value} must be a "
-                f"`scribblegen.methods.base.Entry`. Got {type(entry).__name__}."
-            )
-        return entry
-    raise ValueError(f"`method` must be one of {sorted({*METHODS, *others})}. Got {name!r}.")
-
-
-def method_name(config: Any) -> str:
-    """The name of the method that a config belongs to.
-
-    Raises:
-        ValueError: it belongs to none.
-    """
-    kind = f"{type(config).__module__}:{type(config).__qualname__}"
-    for name, entry in METHODS.items():
-        if entry.config == kind:
-            return name
-    for point in entry_points(group=ENTRY_POINTS):
-        if method_entry(point.name).config_type() is type(config):
-            return point.name
-    raise ValueError(f"`method_config` must be the options of a method. Got a {kind}.")
-
-
 class Shared(Generic[Value]):
     """A value that several records need: made by the first thread that asks, once."""
 
@@ -222,8 +154,3 @@ class Shared(Generic[Value]):
                 self._value = self._make()
                 self._make = None  # with all that it held
         return self._value
-
-
-def _imported(path: str) -> Any:
-    module, name = path.split(":")
-    return getattr(importlib.import_module(module), name)

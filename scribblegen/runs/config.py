@@ -7,13 +7,6 @@ from scribblegen.images import IMAGE_FORMATS
 
 
 @dataclass(frozen=True, kw_only=True)
-class MethodChoice:
-    """Which method makes the rows."""
-
-    method: str = option("scribblegen", "Method that makes the rows: scribblegen.")
-
-
-@dataclass(frozen=True, kw_only=True)
 class OutputConfig:
     """How the rows of a run are made and stored, whatever the method."""
 

@@ -3,7 +3,7 @@
 import itertools
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -36,6 +36,7 @@ class Progress:
     parts: list[Part] = field(default_factory=list)
     images_by_process: list[int] = field(default_factory=list)
     profile: str = ""  # table of where the time went
+    remarks: Counter[str] = field(default_factory=Counter)  # of all processes
 
 
 def generate_parts(
@@ -74,6 +75,7 @@ def generate_parts(
     finally:
         torch.set_num_threads(threads)
     progress.seconds = time.perf_counter() - started
+    progress.remarks = Counter(method.remarks())
     progress.profile = method.profile(generation.seconds, progress.seconds)
     return progress
 

@@ -70,6 +70,7 @@ def synthesize(
                 bar=bar,
             )
         progress.images_by_process = gather_object([progress.images])  # waits for all
+        progress.remarks = sum(gather_object([progress.remarks]), Counter())
         whole = {part.unit for share in shares for part in share if part.is_whole}
         features = {subset.name: subset.features for subset in run.method.subsets}
         for unit in [u for u in left[0][0] if u not in whole][state.process_index :: len(shares)]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderTiny
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import ScenesConfig
 from scribblegen.builders.sources import open_source
 from scribblegen.families.open import load_diffusion
 from scribblegen.images import tensor_to_image
@@ -43,7 +43,7 @@ WAYS: dict[str, dict[str, Any]] = {
 def main() -> None:
     """The command."""
     torch.set_num_threads(1)
-    source = open_source(SourceConfig(ids=f"1000:{1000 + SCENES}"))
+    source = open_source(ScenesConfig(ids=f"1000:{1000 + SCENES}"))
     assert source is not None
     samples = [s for s in map(source.read, range(len(source))) if isinstance(s, Sample)]
     diffusion = load_diffusion(tiny_folder())

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import ScenesConfig
 from scribblegen.builders.scenes.kinds import COLOURS, SCENE_CLASSES
 from scribblegen.builders.scenes.painter import render_scene
 from scribblegen.builders.scenes.source import open_scenes
@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument("--sources", type=int, default=512)
     options = parser.parse_args()
     started = time.perf_counter()
-    config = SourceConfig(ids=f"{HELD_OUT}:{HELD_OUT + options.sources}", scene_size=SIZE)
+    config = ScenesConfig(ids=f"{HELD_OUT}:{HELD_OUT + options.sources}", scene_size=SIZE)
     source = open_scenes(config, config.ids)
     samples = [source.load(i) for i in tqdm(range(len(source)), desc="held-out scenes")]
     judge, quality = train_judge()

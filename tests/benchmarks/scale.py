@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import ScenesConfig
 from scribblegen.builders.files import content_key
 from scribblegen.builders.sources import open_source
 from scribblegen.families.stable_diffusion.denoiser import Denoiser
@@ -118,7 +118,7 @@ def redone_after_a_kill() -> dict[str, Any]:
     config = ScribbleGenConfig(
         guidance_scales=[1, 2, 4], encode_ratios=[0.2, 0.5, 1.0], num_inference_steps=10
     )
-    source = open_source(SourceConfig(ids="0:64", scene_size=48))
+    source = open_source(ScenesConfig(ids="0:64", scene_size=48))
     assert source is not None
     method = ScribbleGen(
         config,
@@ -166,7 +166,7 @@ def memory(num_images: int = 100_000) -> dict[str, Any]:
         output_size="model",
     )
     num_sources = num_images // len(SUBSETS)
-    source = open_source(SourceConfig(ids=f"0:{num_sources}", scene_size=48))
+    source = open_source(ScenesConfig(ids=f"0:{num_sources}", scene_size=48))
     assert source is not None
     stub = StubDiffusion(**random_parts(len(source.classes) + 1))  # type: ignore[arg-type]
     method = ScribbleGen(config, stub, source.classes)

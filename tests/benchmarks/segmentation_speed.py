@@ -26,7 +26,7 @@ from datasets import Dataset, Features, Image
 from PIL import Image as PILImage
 from transformers import AutoModelForSemanticSegmentation, SegformerImageProcessor
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import ScenesConfig
 from scribblegen.classes import Classes
 from scribblegen.commands.build import build
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
@@ -191,7 +191,7 @@ def training() -> dict[str, Any]:
     """Steps of the whole trainer over steps of a bare loop whose batches lie ready in memory."""
     crop, batch, steps = 64, 8, 60
     with tempfile.TemporaryDirectory() as scratch:
-        source = SourceConfig(ids="0:64", test_ids="100:101", scene_size=96)
+        source = ScenesConfig(ids="0:64", test_ids="100:101", scene_size=96)
         method = ScribbleGenConfig(encode_ratios=[0.5, 1.0], num_inference_steps=2)
         build(source, method, output_dir=f"{scratch}/twins")
 

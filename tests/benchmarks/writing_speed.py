@@ -35,10 +35,10 @@ def crops(folder: Path | None, count: int = 8) -> list[np.ndarray]:
     """(512, 512, 3) uint8, from the middle of photographs, which are enlarged where needed."""
     found = []
     if folder is None:
-        from scribblegen.builders.config import SourceConfig
+        from scribblegen.builders.config import ScenesConfig
         from scribblegen.builders.sources import open_source
 
-        source = open_source(SourceConfig(ids=f"0:{count}", scene_size=96))
+        source = open_source(ScenesConfig(ids=f"0:{count}", scene_size=96))
         assert source is not None
         images = [source.read(i).image for i in range(count)]  # type: ignore[union-attr]
     else:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,32 +12,11 @@ from torch import Tensor
 from scribblegen.classes import Classes
 from scribblegen.images import decode_image, decode_label
 from scribblegen.seeds import numpy_generator
+from scribblegen.subset_name import SubsetName
 from scribblegen.trainers.segmentation.augmentation import Augmentation, centre_crop
 from scribblegen.trainers.segmentation.schemes import Scheme, TwinSet
 
 LABELS = {"scribble": "label", "mask": "mask"}
-
-
-@dataclass(frozen=True)
-class SubsetName:
-    """A subset of a repository: `me/voc-twins:guidance2-encode0.5`."""
-
-    repository: str  # a folder or a Hub id
-    subset: str
-
-    @classmethod
-    def parse(cls, text: str, default: str | None = None) -> "SubsetName":
-        """From `REPO:subset`, or `REPO` alone where there is a default subset.
-
-        Raises:
-            ValueError: no subset is named and there is no default.
-        """
-        repository, colon, subset = text.rpartition(":")
-        if not colon or Path(text).is_dir() or "/" in subset:
-            repository, subset = text, default or ""
-        if not subset:
-            raise ValueError(f"`synthetic` must name subsets as REPO:subset. Got {text!r}.")
-        return cls(repository, subset)
 
 
 def open_subset(name: SubsetName, split: str) -> Dataset:

@@ -1,16 +1,17 @@
 """The options of a study: sections of one YAML file, each with the options of its command."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
-from scribblegen.builders.config import SourceConfig
+from scribblegen.builders.config import PhotographsConfig
+from scribblegen.builders.sources import PHOTOGRAPHS
 from scribblegen.commands.study.arms import read_arms
-from scribblegen.configs import check_options, option, parse_configs, to_arguments
+from scribblegen.configs import OptionTypes, check_options, option, parse_configs, to_arguments
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
+from scribblegen.option_parser import OptionParser
 from scribblegen.recipes import read_config_file
 from scribblegen.runs.config import OutputConfig
 from scribblegen.trainers.controlnet.config import ControlNetConfig
@@ -63,7 +64,7 @@ class StudyPlan:
 
     study: StudyConfig
     arms: dict[str, dict[str, Any]]
-    source: SourceConfig
+    source: PhotographsConfig
     controlnet: ControlNetConfig | None
     twins: ScribbleGenConfig
     output: OutputConfig
@@ -72,9 +73,9 @@ class StudyPlan:
 
 _ARMS = "arms"
 # Of every section but `arms`: the configs that its options belong to.
-_SECTIONS: dict[str, tuple[type, ...]] = {
+_SECTIONS: dict[str, OptionTypes] = {
     "study": (StudyConfig, StudyRunConfig),
-    "source": (SourceConfig,),
+    "source": (PHOTOGRAPHS,),
     "controlnet": (ControlNetConfig,),
     "twins": (ScribbleGenConfig, OutputConfig),
     "segmentation": (SegmentationConfig,),
@@ -92,7 +93,7 @@ def read_study(arguments: Sequence[str]) -> tuple[StudyPlan, StudyRunConfig]:
     Raises:
         ValueError: a section, option or arm is unknown or does not fit.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = OptionParser(prog="scribblegen study", add_help=False)
     parser.add_argument("--config")
     config, given = parser.parse_known_args(list(arguments))
     data: Any = {}

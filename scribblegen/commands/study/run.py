@@ -16,8 +16,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from scribblegen.builders.config import SourceConfig
-from scribblegen.builders.sources import open_source
+from scribblegen.builders.config import PhotographsConfig
+from scribblegen.builders.sources import open_source, source_options
 from scribblegen.commands.build import build
 from scribblegen.commands.study.arms import in_waves
 from scribblegen.commands.study.plan import StudyPlan
@@ -68,7 +68,8 @@ def _check_folder(folder: Path, plan: StudyPlan) -> None:
     """Arms, fractions and seeds may be added to a study; nothing else may change."""
     options = without_paths(
         {
-            **to_dict(plan.source, *([plan.controlnet] if plan.controlnet else [])),
+            **source_options(plan.source),
+            **(to_dict(plan.controlnet) if plan.controlnet else {}),
             **{f"twins {k}": v for k, v in to_dict(plan.twins, plan.output).items()},
             **{f"segmentation {k}": v for k, v in plan.segmentation.items()},
         }
@@ -101,7 +102,7 @@ def _make_twins(plan: StudyPlan, folder: Path, fraction: float) -> None:
 
 
 def _train_controlnet(
-    config: ControlNetConfig, source: SourceConfig, folder: Path
+    config: ControlNetConfig, source: PhotographsConfig, folder: Path
 ) -> dict[str, Any]:
     """The options of `build` that name the ControlNet of a fraction and the pipeline under it."""
     from scribblegen.trainers.controlnet.trainer import ControlNetTrainer

@@ -1,0 +1,129 @@
+"""Photographs and labels in the rows of a `datasets` table.
+
+A row holds a photograph, and a scribble, a dense mask or both, as pictures of class ids. Pictures
+are read as the files that they are stored as: palettes are not lost, and 8-bit RGB photographs are
+passed on unchanged.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from scribblegen.builders.annotator import Annotator
+from scribblegen.builders.config import PhotographsConfig
+from scribblegen.builders.photographs import Photograph, read_label, reduced
+from scribblegen.classes import Classes
+from scribblegen.images import BadImageError, decode_image
+from scribblegen.records import Sample
+from scribblegen.scribbles.label_conventions import IDS
+from scribblegen.sources import PhotographSource
+
+
+def split_rows(builder: datasets.DatasetBuilder, split: str, name: str) -> datasets.Dataset:
+    """The rows of one split, or of a part of one such as `train[:100]`.
+
+    Args:
+        builder: of the data set.
+        split: as in `datasets`.
+        name: of the data set, as its user gave it, for the message.
+
+    Raises:
+        ValueError: there is no such split; the message lists those that there are.
+    """
+    builder.download_and_prepare()
+    try:
+        return builder.as_dataset(split)
+    except ValueError as error:
+        known = ", ".join(builder.info.splits)
+        raise ValueError(
+            f"`ids` must be a split of {name} ({known}) or a part of one, such as train[:100]. "
+            f"Got {split!r}: {error}"
+        ) from error
+
+
+class RowSource(PhotographSource):
+    """A photograph a row.
+
+    Args:
+        rows: a table of `datasets`.
+        columns: the table's name of `image`, `label`, `mask` and `caption`; None where it has
+            none.
+        classes: of the labels.
+        source_ids: of the rows.
+        config: how scribbles are drawn.
+        max_side: larger photographs are reduced to this many pixels.
+        convention: of the label values, one of `label_conventions.CONVENTIONS`.
+    """
+
+    def __init__(
+        self,
+        rows: datasets.Dataset,
+        columns: dict[str, str | None],
+        classes: Classes,
+        source_ids: Sequence[str],
+        config: PhotographsConfig,
+        *,
+        max_side: int | None = None,
+        convention: str = IDS,
+    ) -> None:
+        super().__init__(classes, source_ids)
+        self.columns, self.max_side, self.convention = columns, max_side, convention
+        used = [name for name in columns.values() if name is not None]
+        self.rows = rows.select_columns(list(dict.fromkeys(used)))
+        for name in self.rows.column_names:
+            if isinstance(rows.features[name], datasets.Image):
+                self.rows = self.rows.cast_column(name, datasets.Image(decode=False))
+        self.annotator = Annotator.of(config, classes, has_scribbles=columns["label"] is not None)
+
+    def load(self, index: int) -> Sample:
+        source_id, row = self.source_ids[index], self.rows[index]
+        photograph = self._file(row, "image")
+        if photograph is None:
+            raise BadImageError("no image")
+        image, image_file = decode_image(photograph)
+        files = [self._file(row, name) for name in ("label", "mask")]
+        drawn, mask = (read_label(file, self.convention, len(self.classes)) for file in files)
+        found = reduced(Photograph(image, image_file, drawn, mask), self.max_side)
+        scribble = self.annotator.scribble(source_id, found.drawn, found.mask)
+        caption = self.columns["caption"] and row[self.columns["caption"]]
+        return Sample(
+            source_id, found.image, scribble, found.mask, caption or None, found.image_file
+        )
+
+    def content_keys(self) -> Sequence[str]:
+        return [self._key(row) for row in self.rows]
+
+    def _key(self, row: dict[str, Any]) -> str:
+        digest = hashlib.blake2b(digest_size=8)
+        for column in ("label", "mask"):
+            file = self._file(row, column, missing=b"")
+            digest.update(b"-" if file is None else f"{len(file)} ".encode() + file)
+        caption = self.columns["caption"] and row[self.columns["caption"]]
+        digest.update(repr(caption).encode())
+        photograph = self._file(row, "image", missing=b"")
+        return f"{'-' if photograph is None else len(photograph)} {digest.hexdigest()}"
+
+    def _file(self, row: dict[str, Any], column: str, missing: bytes | None = None) -> bytes | None:
+        """The file in a cell; None where there is none.
+
+        Args:
+            row: of `self.rows`.
+            column: `image`, `label` or `mask`.
+            missing: for a cell that names a file which is not there; where None, it raises.
+        """
+        name = self.columns[column]
+        cell = None if name is None else row[name]
+        if cell is None:
+            return None
+        if cell["bytes"] is not None:
+            return bytes(cell["bytes"])
+        try:
+            return Path(cell["path"]).read_bytes()
+        except FileNotFoundError as error:
+            if missing is not None:
+                return missing
+            # The reason of a rejection is published: it tells nothing of the disk.
+            raise FileNotFoundError(Path(cell["path"]).name) from error

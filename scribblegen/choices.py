@@ -1,0 +1,56 @@
+"""An option whose value decides which other options there are, such as `source`."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from scribblegen.option_parser import did_you_mean
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An option whose value decides which other options there are.
+
+    Args:
+        option: its name, such as `source`.
+        names: its values.
+        default: one of them.
+        config_type: of a value, the dataclass with the options that it brings.
+        help: what the option decides.
+    """
+
+    option: str
+    names: tuple[str, ...]
+    default: str
+    config_type: Callable[[str], type]
+    help: str
+
+    def check(self, value: Any, where: str = "") -> str:
+        """`value`, if it is one of the names; `where` it stands is said otherwise."""
+        if value not in self.names:
+            near = did_you_mean(str(value), self.names)
+            raise ValueError(
+                f"`{self.option}`{where} must be one of {list(self.names)}. Got {value!r}.{near}"
+            )
+        return str(value)
+
+    def elsewhere(self, name: str, chosen: str) -> str | None:
+        """Of an option that `chosen` has not: which values have it, in a sentence, if any."""
+        owners = [
+            other
+            for other in self.names
+            if other != chosen and name in {f.name for f in fields(self.config_type(other))}
+        ]
+        if not owners:
+            return None
+        return (
+            f"`{name}` is an option of {self.option} {', '.join(owners)}; {self.option} {chosen} "
+            f"has none of that name. Choose with `--{self.option} {owners[0]}`, or leave it out."
+        )
+
+
+def import_name(path: str) -> Any:
+    """What `module:name` names, imported now and not before."""
+    module, name = path.split(":")
+    return getattr(importlib.import_module(module), name)
