@@ -91,6 +91,20 @@ def decode_label(data: bytes) -> np.ndarray:
     raise BadImageError(f"label is coloured (mode {picture.mode}); class ids are needed")
 
 
+def decode_weights(data: bytes) -> np.ndarray:
+    """Decodes a map of weights, (H, W): uint8 of a grey picture, float32 of one of floats (TIFF).
+
+    Raises:
+        BadImageError: unreadable, lossy, or of another kind.
+    """
+    picture = _open(data)
+    if picture.format == "JPEG":
+        raise BadImageError("weights are a JPEG, which changes them; PNG is needed")
+    if picture.mode not in ("L", "F"):
+        raise BadImageError(f"weights are of mode {picture.mode}; grey or floats are needed")
+    return np.asarray(picture)
+
+
 def encode_image(image: np.ndarray, image_format: str) -> bytes:
     """(H, W, 3) uint8 RGB -> file bytes: lossless `webp` or `png`, or `jpeg` of quality 95."""
     buffer = io.BytesIO()

@@ -6,7 +6,13 @@ from huggingface_hub import DatasetCard, ModelCard
 
 from scribblegen.cards.dataset import render_dataset_card
 from scribblegen.cards.merge import marked, merge_cards
-from scribblegen.cards.segmentation import render_segmentation_card
+from scribblegen.cards.models import (
+    AUTOENCODER,
+    render_controlnet_card,
+    render_segmentation_card,
+    render_small_model_card,
+)
+from scribblegen.families.stable_diffusion.controlnet_record import ControlNetRecord
 
 HOSTILE = [
     'say "cheese": now',
@@ -64,20 +70,57 @@ def test_ten_thousand_classes_stay_readable():
     assert len(DatasetCard(card).data.to_yaml()) < 5_000
 
 
+def segmentor_card(measured=None, **identity):
+    known = {
+        "real": "me/data",
+        "synthetic": ["me/data:a"],
+        "eval_data": None,
+        "labels": "mask",
+        "eval_split": "test",
+        "eval_labels": "mask",
+        "eval_protocol": "full",
+        "model_name_or_path": None,
+        "scheme": "uniform",
+        "classes": HOSTILE,
+        "photographs": 3,
+        "twins": 4,
+        "unpaired": 0,
+    }
+    return render_segmentation_card(
+        known | identity,
+        measured or {},
+        name="me/model",
+        architecture="X",
+        own_code=True,
+        steps=1,
+        command="scribblegen",
+        version="0",
+    )
+
+
 def test_a_segmentor_s_card_parses_for_any_class():
-    identity = {"real": "me/data", "synthetic": ["me/data:a"], "eval_data": None, "labels": "mask",
-                "eval_split": "test", "eval_labels": "mask", "eval_protocol": "full",
-                "model_name_or_path": None, "scheme": "uniform", "classes": HOSTILE,
-                "photographs": 3, "twins": 4}  # fmt: skip
-    measured = {"eval_mean_iou": 0.5, "eval_images": 2}
-    card = ModelCard(
-        render_segmentation_card(
-            identity, measured, name="me/model", architecture="X", own_code=True, steps=1,
-            command="scribblegen", version="0",
-        )
-    )  # fmt: skip
+    card = ModelCard(segmentor_card({"eval_mean_iou": 0.5, "eval_images": 2}))
     assert card.data.datasets == ["me/data"] and card.data.eval_results[0].metric_value == 0.5
     assert len([line for line in card.text.splitlines() if "does not occur" in line]) == 10
+
+
+def test_a_segmentor_s_card_says_what_is_of_a_photograph_and_what_is_not():
+    twins, pool = segmentor_card(), segmentor_card(twins=0, unpaired=5)
+    assert ", 4 twins, scheme uniform" in twins and "ScribbleGen adds noise" in twins
+    assert ", 5 synthetic images of no photograph, scheme uniform" in pool
+    assert "twins" not in pool and "ScribbleGen adds noise" not in pool
+
+
+def test_every_model_card_has_a_table_of_options_and_ends_with_it_or_with_the_method():
+    options = {"resolution": 64, "left out": None, "odd": "a|b"}
+    record = ControlNetRecord(class_names=("cat",), null_conditions=())
+    closing = "| option | value |\n|---|---|\n| `resolution` | 64 |\n| `odd` | a\\|b |\n"
+    small = render_small_model_card(AUTOENCODER, options, {"steps": 3}, name="me/v", version="0")
+    assert small.endswith("\n\n" + closing)
+    controlnet = render_controlnet_card(
+        record, options, name="me/c", base="b", channels=2, steps=1, step_size=1, version="0"
+    )
+    assert f"\n\n{closing}\n## Method\n" in controlnet
 
 
 def card(data, *parts):

@@ -54,9 +54,12 @@ def test_nothing_counted_is_not_a_number():
 
 @pytest.mark.parametrize(
     ("predictions", "references", "named"),
-    [([0, 1], [0], "one shape"), ([0], [7], "`references` must hold ids below 3.*Got 7"),
-     ([0.5], [1], "`predictions` must hold integer")],
-)  # fmt: skip
+    [
+        ([0, 1], [0], "one shape"),
+        ([0], [7], "`references` must hold ids below 3.*Got 7"),
+        ([0.5], [1], "`predictions` must hold integer"),
+    ],
+)
 @pytest.mark.parametrize("dtype", [np.uint8, None])
 def test_what_does_not_fit_is_refused(predictions, references, named, dtype):
     predictions = np.array(predictions, dtype if predictions != [0.5] else None)

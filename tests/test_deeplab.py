@@ -26,8 +26,9 @@ def test_the_last_features_have_the_stride_asked_for(output_stride, layer_type):
     backbone = ResNetModel(ResNetConfig(**TINY, layer_type=layer_type)).eval()
     dilate(backbone, output_stride, [1, 2, 4])
     assert backbone(torch.zeros(1, 3, 96, 64)).last_hidden_state.shape[-2:] == (
-        96 // output_stride, 64 // output_stride
-    )  # fmt: skip
+        96 // output_stride,
+        64 // output_stride,
+    )
 
 
 def test_dilation_samples_what_the_strided_network_saw():

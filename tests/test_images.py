@@ -17,6 +17,7 @@ from scribblegen.images import (
     BadImageError,
     decode_image,
     decode_label,
+    decode_weights,
     encode_image,
     encode_label,
     image_to_tensor,
@@ -359,6 +360,20 @@ def test_a_label_whose_ids_may_have_changed_is_refused() -> None:
         decode_label(file_of(np.array([[0, -1]], np.int32), "TIFF"))
     with pytest.raises(BadImageError, match="unreadable"):
         decode_label(encode_label(label_of(21), load_classes("voc"))[:-60])
+
+
+@pytest.mark.parametrize(("dtype", "file_format"), [(np.uint8, "PNG"), (np.float32, "TIFF")])
+def test_weights_keep_their_values_and_their_type(dtype: type, file_format: str) -> None:
+    weights = (np.arange(12).reshape(3, 4) / 3).astype(dtype)
+    read = decode_weights(file_of(Image.fromarray(weights), file_format))
+    assert read.dtype == dtype and np.array_equal(read, weights)
+
+
+def test_coloured_and_lossy_weights_are_refused() -> None:
+    with pytest.raises(BadImageError, match="mode RGB; grey or floats are needed"):
+        decode_weights(file_of(noise(), "PNG"))
+    with pytest.raises(BadImageError, match="weights are a JPEG"):
+        decode_weights(file_of(Image.fromarray(np.zeros((8, 8), np.uint8)), "JPEG"))
 
 
 @pytest.mark.parametrize("num_classes", [1, 2, 21, 254])

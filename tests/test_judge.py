@@ -49,9 +49,12 @@ def save_segmentor(folder: Path, names: tuple[str, ...], seed: int = 0) -> str:
     """An untrained segmentor that sees pictures at twice their size."""
     torch.manual_seed(seed)
     config = SegformerConfig(
-        depths=[1] * 4, hidden_sizes=[8, 16, 16, 16], num_attention_heads=[1] * 4,
-        decoder_hidden_size=16, id2label=dict(enumerate(names)),
-    )  # fmt: skip
+        depths=[1] * 4,
+        hidden_sizes=[8, 16, 16, 16],
+        num_attention_heads=[1] * 4,
+        decoder_hidden_size=16,
+        id2label=dict(enumerate(names)),
+    )
     SegformerForSemanticSegmentation(config).save_pretrained(folder)
     processor = SegformerImageProcessor(size={"height": 2 * SIZE, "width": 2 * SIZE})
     processor.save_pretrained(folder)
@@ -122,8 +125,10 @@ def test_two_processes_write_the_same_bytes(repository, segmentor, tmp_path):
     }
     done = subprocess.run(
         [sys.executable, "-m", "scribblegen.synthesize", *to_arguments(options)],
-        capture_output=True, text=True, cwd=Path(__file__).parents[1],
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
     assert done.returncode == 0, done.stderr
     one, two = (
         {str(p.relative_to(f)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files(f)}
@@ -189,8 +194,16 @@ def test_twins_are_chosen_by_what_was_recorded(repository, segmentor, tmp_path):
 
 def segmentation(repository, output_dir, **options):
     return SegmentationConfig(
-        real=str(repository), synthetic=[f"{repository}:{name}" for name in SUBSETS],
-        scheme="uniform", eval_split="", output_dir=str(output_dir), crop_size=SIZE, max_steps=1,
-        per_device_train_batch_size=2, save_strategy="no", disable_tqdm=True, report_to="none",
+        real=str(repository),
+        synthetic=[f"{repository}:{name}" for name in SUBSETS],
+        scheme="uniform",
+        eval_split="",
+        output_dir=str(output_dir),
+        crop_size=SIZE,
+        max_steps=1,
+        per_device_train_batch_size=2,
+        save_strategy="no",
+        disable_tqdm=True,
+        report_to="none",
         **options,
-    )  # fmt: skip
+    )

@@ -35,8 +35,9 @@ def test_partial_cross_entropy_is_the_mean_over_labelled_pixels(batch):
 def test_parts_with_the_common_count_sum_to_the_whole(batch):
     logits, _, labels = batch
     count = (labels != 255).sum()
-    parts = sum(partial_cross_entropy(logits[i : i + 1], labels[i : i + 1], count=count)
-                for i in range(B))  # fmt: skip
+    parts = sum(
+        partial_cross_entropy(logits[i : i + 1], labels[i : i + 1], count=count) for i in range(B)
+    )
     assert torch.allclose(parts, partial_cross_entropy(logits, labels))
 
 

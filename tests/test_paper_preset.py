@@ -18,8 +18,14 @@ NAMES = ("ground", "dark", "bright")
 
 @pytest.fixture
 def trainer(tmp_path):
-    options = ["--config", "paper-voc-segmentation", "--synthetic", "a:b",
-               "--output_dir", str(tmp_path)]  # fmt: skip
+    options = [
+        "--config",
+        "paper-voc-segmentation",
+        "--synthetic",
+        "a:b",
+        "--output_dir",
+        str(tmp_path),
+    ]
     (config,) = parse_configs((SegmentationConfig,), options, program="p", description="d")
     model = open_model(NAMES, architecture="deeplabv3plus")
     return SegmentationTrainer(model, config, mean=MEAN, std=STD)
@@ -55,17 +61,22 @@ def test_the_loss_of_a_batch_is_that_of_the_formulas(trainer):
             return type("Output", (), {"logits": logits})
 
     trainer.config.dense_crf_weight = 1e-3  # the paper's weighs nothing on so few pixels
-    loss = trainer.compute_loss(Fixed(), {
-        "pixel_values": torch.from_numpy(pixels).to(torch.uint8),
-        "labels": torch.from_numpy(labels), "inside": torch.from_numpy(inside),
-    })  # fmt: skip
+    loss = trainer.compute_loss(
+        Fixed(),
+        {
+            "pixel_values": torch.from_numpy(pixels).to(torch.uint8),
+            "labels": torch.from_numpy(labels),
+            "inside": torch.from_numpy(inside),
+        },
+    )
 
     log_p = torch.log_softmax(logits, dim=1).numpy()
     drawn = [(b, y, x) for b, y, x in np.argwhere(labels != 255)]
     cross_entropy = -np.mean([log_p[b, labels[b, y, x], y, x] for b, y, x in drawn]) / 2
     regular = 0.0
-    small = torch.nn.functional.interpolate(torch.exp(torch.from_numpy(log_p)), size=(8, 8),
-                                            mode="bilinear").numpy()  # fmt: skip
+    small = torch.nn.functional.interpolate(
+        torch.exp(torch.from_numpy(log_p)), size=(8, 8), mode="bilinear"
+    ).numpy()
     for b in range(2):
         colour = pixels[b, :, ::2, ::2].reshape(3, 64) / 15
         kept = inside[b, ::2, ::2].reshape(64)
@@ -83,11 +94,14 @@ def test_the_loss_of_a_batch_is_that_of_the_formulas(trainer):
 def test_crops_are_513_and_padded_with_what_does_not_count(trainer):
     augmentation = trainer.config.augmentation()
     assert augmentation == Augmentation(crop_size=513, scale=(0.5, 2.0), flip=0.5, blur=0.5)
-    image = np.full((300, 500, 3), 9, np.uint8)
-    label = np.ones((300, 500), np.uint8)
+    row = {
+        "image": np.full((300, 500, 3), 9, np.uint8),
+        "label": np.ones((300, 500), np.uint8),
+    }
     for seed in range(6):
-        view, classes, inside = augmentation(image, label, np.random.default_rng(seed))
-        assert view.shape == (513, 513, 3) and classes.shape == (513, 513)
+        view = augmentation(row, np.random.default_rng(seed))
+        classes, inside = view["label"], view["inside"]
+        assert view["image"].shape == (513, 513, 3) and classes.shape == (513, 513)
         assert (classes[inside] == 1).all() and (classes[~inside] == 255).all()
 
 

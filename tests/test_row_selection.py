@@ -69,3 +69,15 @@ def test_the_stage_is_the_highest_ratio_that_is_agreed_with():
     assert stage(0.9, 0.81, 0.7) == 1
     assert stage(0.1, 0.1, 0.1) == 0, "none is agreed with: the most realistic"
     assert stage(0.1, 0.1, 0.85) == 2
+
+
+def test_a_pool_can_be_a_stage():
+    sets = [TwinSet("twins", 0.0, ((10,), ())), TwinSet("pool", 1.0, pool=(20, 21))]
+    measured = []
+
+    def measure(rows):
+        measured.append(list(rows))
+        return np.ones(len(rows))
+
+    assert choose_stage(sets, 2, measure, tolerance=0.1) == 1
+    assert measured == [[0, 1], [20, 21]]

@@ -18,6 +18,9 @@ def twin_set(number, ratio, missing=()):
 SETS = tuple(twin_set(n, r) for n, r in enumerate((1.0, 0.5, 0.8)))  # not in their order
 
 
+POOL = TwinSet("pool", 0.7, pool=tuple(range(900, 900 + 4 * N)))  # of no photograph
+
+
 def scheme(name, **changes):
     options = {"num_real": N, "twin_sets": SETS, "num_epochs": 6, "iteration_matched": False}
     return Scheme(name=name, **{**options, **changes})
@@ -118,11 +121,77 @@ def test_sources_without_a_twin_are_drawn_as_they_are():
 
 
 @pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        ("append", {}, {"real": N, "set9": N}),
+        ("append", {"twins_per_real": 3}, {"real": N, "set9": 3 * N}),
+        ("append", {"twins_per_real": 9}, {"real": N, "set9": 4 * N}),
+        ("uniform", {}, {"real": N, "set9": N}),
+        ("uniform", {"twins_per_real": 9}, {"real": N, "set9": 9 * N}),
+        ("curriculum", {}, {"real": N, "set9": N}),
+        ("adaptive", {}, {"real": N, "set9": N}),
+        ("replacement", {"replacement_rate": 1.0}, {"set9": N}),
+        ("synthetic_only", {"twins_per_real": 2}, {"set9": 2 * N}),
+        ("pretrain", {}, {"set9": N}),
+    ],
+)
+def test_a_set_of_no_photographs_is_drawn_as_a_pool(name, changes, expected):
+    made = scheme(name, twin_sets=(POOL,), **changes)
+    assert kinds(made.epoch(0)) == expected
+    drawn = Counter(row for epoch in range(40) for row in made.epoch(epoch) if row >= N)
+    if name != "pretrain":
+        assert drawn.keys() == set(POOL.pool), "all of it, sooner or later"
+    if name not in ("uniform", "replacement"):
+        once = [row for row in made.epoch(0) if row >= N]
+        assert len(once) == len(set(once)), "none twice in a round"
+    matched = scheme(name, twin_sets=(POOL,), iteration_matched=True, **changes)
+    assert matched.epoch_length == len(matched.epoch(1)) == N
+
+
+def test_pools_and_twins_are_drawn_side_by_side():
+    both = {"twin_sets": (*SETS, POOL)}
+    assert kinds(scheme("append", **both).epoch(0)) == {
+        "real": N,
+        "set1": N,
+        "set2": N,
+        "set3": N,
+        "set9": N,
+    }
+    # Orders 0.5, 0.7, 0.8, 1.0 are set 2, the pool, and sets 3 and 1.
+    stages = [scheme("curriculum", **both, num_epochs=4).epoch(e) for e in range(4)]
+    drawn = [set(kinds(rows)) - {"real"} for rows in stages]
+    assert drawn == [{"set2"}, {"set9"}, {"set3"}, {"set1"}]
+    for name in ("uniform", "replacement"):
+        counts = Counter()
+        for epoch in range(300):
+            counts.update(kinds(scheme(name, **both, replacement_rate=1.0).epoch(epoch)))
+        assert all(abs(counts[f"set{k}"] / (300 * N) - 1 / 4) < 0.05 for k in (1, 2, 3, 9))
+
+
+@pytest.mark.parametrize("name", ["curriculum", "adaptive"])
+def test_the_length_is_that_of_the_longest_stage(name):
+    small = TwinSet("small", 0.1, pool=(800, 801))
+    made = scheme(name, twin_sets=(small, POOL), num_epochs=2)
+    assert [len(made.epoch(e)) for e in range(2)] == [N + 2, 2 * N]
+    assert made.epoch_length == 2 * N
+
+
+def test_photographs_without_twins_take_from_the_pool():
+    none = TwinSet("twins", 0.5, ((),) * N)
+    rows = scheme("uniform", twin_sets=(none, POOL)).epoch(0)
+    assert kinds(rows) == {"real": N, "set9": N}
+
+
+@pytest.mark.parametrize(
     ("name", "changes", "named"),
-    [("mixup", {}, "`scheme` must be one of"), ("append", {"twin_sets": ()}, "`synthetic`"),
-     ("append", {"twins_per_real": 0}, "`twins_per_real`"),
-     ("replacement", {"replacement_rate": 2}, "`replacement_rate`")],
-)  # fmt: skip
+    [
+        ("mixup", {}, "`scheme` must be one of"),
+        ("append", {"twin_sets": ()}, "`synthetic`"),
+        ("append", {"twin_sets": (TwinSet("empty", 0.0),)}, "`synthetic`"),
+        ("append", {"twins_per_real": 0}, "`twins_per_real`"),
+        ("replacement", {"replacement_rate": 2}, "`replacement_rate`"),
+    ],
+)
 def test_what_cannot_be_is_refused(name, changes, named):
     with pytest.raises(ValueError, match=named):
         scheme(name, **changes)

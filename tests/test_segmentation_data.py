@@ -9,13 +9,9 @@ from scribblegen.builders.config import FolderConfig, ScenesConfig
 from scribblegen.commands.build import build
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.trainers.segmentation.augmentation import Augmentation
-from scribblegen.trainers.segmentation.data import (
-    SchemeSampler,
-    SubsetName,
-    Views,
-    open_rows,
-)
+from scribblegen.trainers.segmentation.data import SubsetName, open_rows
 from scribblegen.trainers.segmentation.schemes import Scheme
+from scribblegen.trainers.segmentation.views import SchemeSampler, Views
 
 GRID = ScribbleGenConfig(
     guidance_scales=[1.0],
@@ -43,19 +39,19 @@ def rows_of(repository, **options):
 def test_rows_are_the_real_ones_and_then_the_twins(repository):
     rows = rows_of(repository)
     assert rows.num_real == 5 and len(rows) == 5 + 2 * 10
-    assert [s.encode_ratio for s in rows.twin_sets] == [0.5, 1.0]
-    _, scribble = rows.read(3)
+    assert [s.order for s in rows.twin_sets] == [0.5, 1.0]
+    scribble = rows.read(3)["label"]
     for twin_set in rows.twin_sets:
         assert len(twin_set.rows[3]) == 2
         for row in twin_set.rows[3]:
-            image, label = rows.read(row)
-            assert np.array_equal(label, scribble), "a twin keeps its photograph's scribble"
-            assert image.shape == (48, 48, 3)
+            read = rows.read(row)
+            assert np.array_equal(read["label"], scribble), "a twin keeps its scribble"
+            assert read["image"].shape == (48, 48, 3) and len(read) == 2
 
 
 def test_masks_or_scribbles(repository):
-    assert (rows_of(repository).read(0)[1] == 255).any()
-    assert (rows_of(repository, labels="mask").read(0)[1] != 255).all()
+    assert (rows_of(repository).read(0)["label"] == 255).any()
+    assert (rows_of(repository, labels="mask").read(0)["label"] != 255).all()
     assert open_rows(repository, [], labels="mask", split="test").num_real == 3
 
 

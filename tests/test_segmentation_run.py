@@ -57,11 +57,22 @@ def repository(tmp_path_factory):
 
 def options_of(repository, output_dir, **changes):
     twins = [f"{repository}:{name}" for name in TWINS]
-    return {"real": repository, "synthetic": twins, "scheme": "uniform", "eval_split": "test",
-            "output_dir": str(output_dir), "crop_size": SIZE, "max_steps": 6,
-            "per_device_train_batch_size": 4, "learning_rate": 1e-3, "save_strategy": "no",
-            "logging_strategy": "no", "disable_tqdm": True, "report_to": "none",
-            **changes}  # fmt: skip
+    return {
+        "real": repository,
+        "synthetic": twins,
+        "scheme": "uniform",
+        "eval_split": "test",
+        "output_dir": str(output_dir),
+        "crop_size": SIZE,
+        "max_steps": 6,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 1e-3,
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "disable_tqdm": True,
+        "report_to": "none",
+        **changes,
+    }
 
 
 def config_of(repository, output_dir, **changes):
@@ -103,8 +114,9 @@ def test_the_pipeline_of_transformers_sees_what_was_measured(repository, tmp_pat
     right = counted = 0
     report = open_data(config).report
     for row in range(report.num_real):
-        image, mask = report.read(row)
-        parts = segmentor(Image.fromarray(image), subtask="semantic")
+        read = report.read(row)
+        mask = read["label"]
+        parts = segmentor(Image.fromarray(read["image"]), subtask="semantic")
         for part in parts:
             found = np.asarray(part["mask"]) > 0
             right += (mask[found] == SCENE_CLASSES.names.index(part["label"])).sum()
@@ -132,11 +144,20 @@ def test_a_killed_run_goes_on_to_the_same_weights(repository, tmp_path, scheme):
 def test_two_processes_train_and_count_as_one(repository, tmp_path):
     shared = {"optim": "sgd", "learning_rate": 0.1, "scheme": "none", "synthetic": []}
     one = train_segmentation(config_of(repository, tmp_path / "one", **shared))
-    options = options_of(repository, tmp_path / "two", per_device_train_batch_size=2,
-                         use_cpu=True, num_processes=2, **shared)  # fmt: skip
+    options = options_of(
+        repository,
+        tmp_path / "two",
+        per_device_train_batch_size=2,
+        use_cpu=True,
+        num_processes=2,
+        **shared,
+    )
     flags = [f"--{k}={v}" for k, v in options.items() if not isinstance(v, list)]
-    run = subprocess.run([sys.executable, "-m", "scribblegen", "train-segmentation", *flags],
-                         capture_output=True, text=True)  # fmt: skip
+    run = subprocess.run(
+        [sys.executable, "-m", "scribblegen", "train-segmentation", *flags],
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == 0, run.stderr[-2000:]
     two = json.loads((tmp_path / "two/eval_results.json").read_text())
     assert two["eval_images"] == 4
@@ -147,9 +168,15 @@ def test_two_processes_train_and_count_as_one(repository, tmp_path):
 
 def test_the_best_checkpoint_is_chosen_apart_from_what_is_reported(repository, tmp_path):
     config = config_of(
-        repository, tmp_path, selection_share=0.25, load_best_model_at_end=True,
-        eval_strategy="steps", eval_steps=3, save_strategy="steps", save_steps=3,
-    )  # fmt: skip
+        repository,
+        tmp_path,
+        selection_share=0.25,
+        load_best_model_at_end=True,
+        eval_strategy="steps",
+        eval_steps=3,
+        save_strategy="steps",
+        save_steps=3,
+    )
     data = open_data(config)
     ids = [set(rows.tables[0]["source_id"]) for rows in (data.training, data.selection)]
     assert [len(i) for i in ids] == [6, 2] and not ids[0] & ids[1]
@@ -188,28 +215,65 @@ def test_twins_are_chosen_by_agreement_and_by_distance(repository, tmp_path):
 
 def _backbone():
     stages = [f"stage{number}" for number in (1, 2, 3, 4)]
-    return ResNetConfig(embedding_size=8, hidden_sizes=[8, 16, 16, 16], depths=[1] * 4,
-                        layer_type="basic", out_features=stages)  # fmt: skip
+    return ResNetConfig(
+        embedding_size=8,
+        hidden_sizes=[8, 16, 16, 16],
+        depths=[1] * 4,
+        layer_type="basic",
+        out_features=stages,
+    )
 
 
 SMALL_MODELS = {
-    "segformer": lambda: SegformerForSemanticSegmentation(SegformerConfig(
-        depths=[1] * 4, hidden_sizes=[8, 16, 16, 16], num_attention_heads=[1] * 4,
-        decoder_hidden_size=16, num_labels=5)),
-    "upernet": lambda: UperNetForSemanticSegmentation(UperNetConfig(
-        backbone_config=_backbone(), hidden_size=16, auxiliary_channels=8,
-        auxiliary_in_channels=16, num_labels=5)),
-    "dpt": lambda: DPTForSemanticSegmentation(DPTConfig(
-        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32,
-        image_size=SIZE, patch_size=8, backbone_out_indices=[0, 1, 2, 3],
-        neck_hidden_sizes=[8, 8, 16, 16], fusion_hidden_size=16, num_labels=5)),
-    "beit": lambda: BeitForSemanticSegmentation(BeitConfig(
-        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32,
-        image_size=SIZE, patch_size=8, out_indices=[1, 2, 3, 4], auxiliary_channels=8,
-        num_labels=5)),
-    "mobilenet_v2": lambda: MobileNetV2ForSemanticSegmentation(MobileNetV2Config(
-        depth_multiplier=0.35, num_labels=5)),
-}  # fmt: skip
+    "segformer": lambda: SegformerForSemanticSegmentation(
+        SegformerConfig(
+            depths=[1] * 4,
+            hidden_sizes=[8, 16, 16, 16],
+            num_attention_heads=[1] * 4,
+            decoder_hidden_size=16,
+            num_labels=5,
+        )
+    ),
+    "upernet": lambda: UperNetForSemanticSegmentation(
+        UperNetConfig(
+            backbone_config=_backbone(),
+            hidden_size=16,
+            auxiliary_channels=8,
+            auxiliary_in_channels=16,
+            num_labels=5,
+        )
+    ),
+    "dpt": lambda: DPTForSemanticSegmentation(
+        DPTConfig(
+            hidden_size=16,
+            num_hidden_layers=4,
+            num_attention_heads=2,
+            intermediate_size=32,
+            image_size=SIZE,
+            patch_size=8,
+            backbone_out_indices=[0, 1, 2, 3],
+            neck_hidden_sizes=[8, 8, 16, 16],
+            fusion_hidden_size=16,
+            num_labels=5,
+        )
+    ),
+    "beit": lambda: BeitForSemanticSegmentation(
+        BeitConfig(
+            hidden_size=16,
+            num_hidden_layers=4,
+            num_attention_heads=2,
+            intermediate_size=32,
+            image_size=SIZE,
+            patch_size=8,
+            out_indices=[1, 2, 3, 4],
+            auxiliary_channels=8,
+            num_labels=5,
+        )
+    ),
+    "mobilenet_v2": lambda: MobileNetV2ForSemanticSegmentation(
+        MobileNetV2Config(depth_multiplier=0.35, num_labels=5)
+    ),
+}
 
 
 @pytest.mark.parametrize("kind", SMALL_MODELS)
@@ -218,8 +282,9 @@ def test_segmentors_of_transformers(repository, tmp_path, kind):
     SMALL_MODELS[kind]().save_pretrained(given)
     SegformerImageProcessor(image_mean=[0.4] * 3, image_std=[0.3] * 3).save_pretrained(given)
     window = {"eval_window": SIZE} if kind in ("beit", "dpt") else {}  # of one input size
-    config = config_of(repository, tmp_path / "trained", model_name_or_path=str(given),
-                       max_steps=2, **window)  # fmt: skip
+    config = config_of(
+        repository, tmp_path / "trained", model_name_or_path=str(given), max_steps=2, **window
+    )
     measured = train_segmentation(config)
     assert 0 <= measured["eval_overall_accuracy"] <= 1
     again = AutoModelForSemanticSegmentation.from_pretrained(tmp_path / "trained")

@@ -6,12 +6,7 @@ import torch
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, set_seed
 
 from scribblegen.trainers.segmentation.config import SegmentationConfig
-from scribblegen.trainers.segmentation.data import (
-    SchemeSampler,
-    SegmentationRows,
-    Views,
-    WholeImages,
-)
+from scribblegen.trainers.segmentation.data import SegmentationRows
 from scribblegen.trainers.segmentation.deeplab import (
     DeepLabV3PlusConfig,
     DeepLabV3PlusForSemanticSegmentation,
@@ -19,6 +14,7 @@ from scribblegen.trainers.segmentation.deeplab import (
 from scribblegen.trainers.segmentation.models import head_parameters, open_model
 from scribblegen.trainers.segmentation.schemes import Scheme
 from scribblegen.trainers.segmentation.trainer import SegmentationTrainer
+from scribblegen.trainers.segmentation.views import SchemeSampler, Views, WholeImages
 
 HALF = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
 
@@ -37,7 +33,7 @@ class Squares(SegmentationRows):
             image[y : y + 12, x : x + 12] = 230 if i % 2 else 20
             mask[y : y + 12, x : x + 12] = 1 + i % 2
             mask[rng.random(mask.shape) > labelled] = 255
-            self.data.append((image, mask))
+            self.data.append({"image": image, "label": mask})
 
     num_real = property(lambda self: len(self.data))
 
@@ -50,13 +46,21 @@ class Squares(SegmentationRows):
 
 def small_model(kind):
     torch.manual_seed(0)
-    labels = {"id2label": {0: "ground", 1: "dark", 2: "bright"},
-              "label2id": {"ground": 0, "dark": 1, "bright": 2}}  # fmt: skip
+    labels = {
+        "id2label": {0: "ground", 1: "dark", 2: "bright"},
+        "label2id": {"ground": 0, "dark": 1, "bright": 2},
+    }
     if kind == "segformer":
-        config = SegformerConfig(depths=[1] * 4, hidden_sizes=[8, 16, 16, 16],
-                                 num_attention_heads=[1] * 4, decoder_hidden_size=16,
-                                 sr_ratios=[2, 2, 1, 1], classifier_dropout_prob=0.0,
-                                 drop_path_rate=0.0, **labels)  # fmt: skip
+        config = SegformerConfig(
+            depths=[1] * 4,
+            hidden_sizes=[8, 16, 16, 16],
+            num_attention_heads=[1] * 4,
+            decoder_hidden_size=16,
+            sr_ratios=[2, 2, 1, 1],
+            classifier_dropout_prob=0.0,
+            drop_path_rate=0.0,
+            **labels,
+        )
         return SegformerForSemanticSegmentation(config)
     if kind == "deeplab":
         backbone = {"embedding_size": 8, "hidden_sizes": [8, 16, 16, 16], "depths": [1] * 4}
@@ -66,9 +70,17 @@ def small_model(kind):
 
 
 def trainer(folder, kind="small", rows=None, **changes):
-    options = {"output_dir": str(folder), "crop_size": 32, "num_train_epochs": 2, "use_cpu": True,
-               "per_device_train_batch_size": 4, "learning_rate": 1e-3, "save_strategy": "no",
-               "logging_strategy": "no", "disable_tqdm": True}  # fmt: skip
+    options = {
+        "output_dir": str(folder),
+        "crop_size": 32,
+        "num_train_epochs": 2,
+        "use_cpu": True,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 1e-3,
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "disable_tqdm": True,
+    }
     config = SegmentationConfig(**{**options, **changes})
     rows = rows or Squares()
     sampler = SchemeSampler(
@@ -109,9 +121,16 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, kind):
 def test_accumulation_equals_the_large_batch(tmp_path, kind):
     trained = []
     for batch, calls in ((4, 1), (2, 2), (1, 4)):
-        one = trainer(tmp_path / f"{calls}", kind, per_device_train_batch_size=batch,
-                      gradient_accumulation_steps=calls, optim="sgd", learning_rate=0.05,
-                      logging_strategy="steps", logging_steps=1)  # fmt: skip
+        one = trainer(
+            tmp_path / f"{calls}",
+            kind,
+            per_device_train_batch_size=batch,
+            gradient_accumulation_steps=calls,
+            optim="sgd",
+            learning_rate=0.05,
+            logging_strategy="steps",
+            logging_steps=1,
+        )
         if kind == "segformer":  # statistics of a batch are not those of its halves
             one.model.decode_head.batch_norm = torch.nn.GroupNorm(1, 16)
         one.train()
@@ -123,20 +142,27 @@ def test_accumulation_equals_the_large_batch(tmp_path, kind):
 
 
 def test_training_learns_and_every_pixel_is_counted(tmp_path):
-    learner = trainer(tmp_path, num_train_epochs=60, learning_rate=3e-3, scale_min=1.0,
-                      scale_max=1.0)  # fmt: skip
+    learner = trainer(
+        tmp_path, num_train_epochs=60, learning_rate=3e-3, scale_min=1.0, scale_max=1.0
+    )
     before = learner.evaluate()["eval_mean_iou"]
     learner.train()
     after = learner.evaluate()
     assert after["eval_mean_iou"] > max(0.7, before)
     matrices = learner.predict(learner.eval_dataset).predictions
-    assert matrices.sum() == sum(label.size for _, label in learner.eval_dataset.rows.data)
+    assert matrices.sum() == sum(row["label"].size for row in learner.eval_dataset.rows.data)
 
 
 def test_the_best_checkpoint_is_really_loaded(tmp_path):
-    best = trainer(tmp_path, "segformer", save_strategy="epoch", eval_strategy="epoch",
-                   load_best_model_at_end=True,
-                   selection_share=0.5, num_train_epochs=3)  # fmt: skip
+    best = trainer(
+        tmp_path,
+        "segformer",
+        save_strategy="epoch",
+        eval_strategy="epoch",
+        load_best_model_at_end=True,
+        selection_share=0.5,
+        num_train_epochs=3,
+    )
     best.train()
     chosen = SegformerForSemanticSegmentation.from_pretrained(best.state.best_model_checkpoint)
     assert difference(weights(best), chosen.state_dict()) == 0

@@ -38,10 +38,17 @@ AUTOENCODER = AutoencoderConfig(
     block_out_channels=[8, 8, 16], norm_num_groups=4, max_train_steps=6, learning_rate=2e-3
 )
 BASE = TextToImageConfig(
-    block_out_channels=[16, 16], norm_num_groups=8, attention_heads=2, text_width=16,
-    text_layers=1, max_train_steps=5, learning_rate=1e-3, class_prompts=0.5, prompt_stem="a photo",
+    block_out_channels=[16, 16],
+    norm_num_groups=8,
+    attention_heads=2,
+    text_width=16,
+    text_layers=1,
+    max_train_steps=5,
+    learning_rate=1e-3,
+    class_prompts=0.5,
+    prompt_stem="a photo",
     random_flip=True,
-)  # fmt: skip
+)
 
 
 def train_autoencoder(folder, run=None, **changes):
@@ -80,8 +87,10 @@ def equal(one, other):
 
 def test_the_autoencoder_learns(tmp_path, autoencoder):
     better = train_autoencoder(tmp_path, max_train_steps=120)
-    psnr = [json.loads((f / "metrics.json").read_text())["validation_psnr"]
-            for f in (autoencoder, better)]  # fmt: skip
+    psnr = [
+        json.loads((f / "metrics.json").read_text())["validation_psnr"]
+        for f in (autoencoder, better)
+    ]
     assert psnr[1] > psnr[0] + 2
 
 

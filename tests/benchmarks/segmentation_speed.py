@@ -33,9 +33,10 @@ from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.trainers.segmentation.augmentation import Augmentation
 from scribblegen.trainers.segmentation.config import SegmentationConfig
 from scribblegen.trainers.segmentation.confusion import confusion_matrix
-from scribblegen.trainers.segmentation.data import SegmentationRows, View, Views
+from scribblegen.trainers.segmentation.data import SegmentationRows
 from scribblegen.trainers.segmentation.metrics import MeanIoU
 from scribblegen.trainers.segmentation.run import train_segmentation
+from scribblegen.trainers.segmentation.views import View, Views
 from tests.benchmarks.timing import environment, in_turns, save, spread, times_faster
 
 SIZE, NUM_LABELS = 512, 21
@@ -156,9 +157,10 @@ def loader() -> dict[str, Any]:
         for number in range(count):
             row = table[number]
             processor(
-                np.array(row["image"]), segmentation_maps=np.array(row["label"]),
+                np.array(row["image"]),
+                segmentation_maps=np.array(row["label"]),
                 return_tensors="pt",
-            )  # fmt: skip
+            )
 
     def read(views: Views) -> None:
         for number in range(count):

@@ -16,24 +16,24 @@ class TrainingConfig:
     gradient_accumulation_steps: int = option(1, "Calls for one optimiser step.")
     num_train_epochs: int = option(1, "Passes over the source, unless `max_train_steps` is set.")
     max_train_steps: int | None = option(None, "Optimiser steps; overrides `num_train_epochs`.")
-    learning_rate: float = option(1e-4, "Of AdamW, after the warm-up.")
+    learning_rate: float = option(1e-4, "Learning rate of AdamW, after the warm-up.")
     scale_lr: bool = option(False, "Multiply the learning rate by the samples of a step.")
     lr_scheduler: str = option(
-        "constant", "linear, cosine, cosine_with_restarts, polynomial, constant or "
-        "constant_with_warmup."
-    )  # fmt: skip
+        "constant",
+        "linear, cosine, cosine_with_restarts, polynomial, constant or constant_with_warmup.",
+    )
     lr_warmup_steps: int = option(0, "Optimiser steps of warm-up.")
-    lr_num_cycles: int = option(1, "Restarts of cosine_with_restarts.")
-    lr_power: float = option(1.0, "Power of polynomial.")
-    adam_beta1: float = option(0.9, "First moment's decay.")
-    adam_beta2: float = option(0.999, "Second moment's decay.")
-    adam_weight_decay: float = option(1e-2, "Weight decay.")
-    adam_epsilon: float = option(1e-8, "Added to the denominator.")
+    lr_num_cycles: int = option(1, "Restarts of lr_scheduler cosine_with_restarts.")
+    lr_power: float = option(1.0, "Power of lr_scheduler polynomial.")
+    adam_beta1: float = option(0.9, "Decay of AdamW's first moment.")
+    adam_beta2: float = option(0.999, "Decay of AdamW's second moment.")
+    adam_weight_decay: float = option(1e-2, "Weight decay of AdamW.")
+    adam_epsilon: float = option(1e-8, "Added to AdamW's denominator.")
     max_grad_norm: float = option(1.0, "Gradients are clipped to this norm.")
     mixed_precision: str = option("no", "no, fp16 or bf16.")
     allow_tf32: bool = option(False, "TensorFloat-32 products on Ampere and newer GPUs.")
     use_ema: bool = option(False, "Keep and save an exponential moving average of the weights.")
-    ema_decay: float = option(0.9999, "Its decay, after a warm-up.")
+    ema_decay: float = option(0.9999, "Decay of that average, after a warm-up.")
 
     def __post_init__(self) -> None:
         if self.mixed_precision not in MIXED_PRECISIONS:

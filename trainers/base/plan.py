@@ -25,7 +25,7 @@ class Draw:
     index: int
 
     def generator(self, seed: int) -> torch.Generator:
-        """Of all that is random about this draw, under a root seed."""
+        """Where all that is random about this draw comes from, under a root seed."""
         return torch.Generator().manual_seed(derive_seed(seed, "draw", self.epoch, self.position))
 
 
@@ -34,7 +34,7 @@ class Plan:
     """The draws of every optimiser step.
 
     Args:
-        num_sources: of the source.
+        num_sources: how many samples the source has.
         step_size: samples of an optimiser step, over all processes and accumulated calls.
         seed: root seed.
     """
@@ -72,9 +72,9 @@ class Calls(Generic[Batch]):
     """The calls of one process.
 
     Args:
-        plan: draws of every step.
-        load: the batches of many lists of draws, in their order; it may read ahead.
-        batch_size: samples of a call.
+        plan: the draws of every step.
+        load: gives the batches of many lists of draws, in their order; it may read ahead.
+        batch_size: how many samples a call takes.
         rank, world: this process among how many.
     """
 

@@ -17,8 +17,12 @@ from scribblegen.trainers.base.checkpoints import (
 from scribblegen.trainers.base.config import TrainingConfig
 
 # What may differ between a run and its continuation: it changes no draw.
-_FREE_OPTIONS = ("train_batch_size", "gradient_accumulation_steps", "gradient_checkpointing",
-                 "cache_latents")  # fmt: skip
+_FREE_OPTIONS = (
+    "train_batch_size",
+    "gradient_accumulation_steps",
+    "gradient_checkpointing",
+    "cache_latents",
+)
 _LENGTH_OPTIONS = ("max_train_steps", "num_train_epochs")
 
 
@@ -41,7 +45,7 @@ class TrainingState:
     """All that changes in training.
 
     Args:
-        save_weights, load_weights: of what is trained, into and from a checkpoint folder.
+        save_weights, load_weights: write and read what is trained in a checkpoint folder.
         parts: optimiser, schedule, and EMA and gradient scaler where there are any, by name.
     """
 

@@ -56,9 +56,9 @@ class Training(Generic[Batch]):
         config, run_config: what is trained; where to and how often.
         module: what is trained: its parameters that require a gradient.
         source: what it is trained on.
-        load: the batches of many lists of draws, in their order; it may read ahead.
-        loss: of a call's batch, summed over its samples, by the module as prepared.
-        save_weights, load_weights: of `module`, into and from a checkpoint folder.
+        load: gives the batches of many lists of draws, in their order; it may read ahead.
+        loss: the loss of a call's batch, summed over its samples, by the module as prepared.
+        save_weights, load_weights: write and read the weights of `module` in a checkpoint folder.
     """
 
     def __init__(
@@ -117,8 +117,12 @@ class Training(Generic[Batch]):
             self.ema = EMAModel(
                 self.trained, decay=config.ema_decay, use_ema_warmup=True, foreach=True
             )
-        parts = {"optimizer": self.optimiser, "scheduler": self.lr_scheduler, "ema": self.ema,
-                 "scaler": accelerator.scaler}  # fmt: skip
+        parts = {
+            "optimizer": self.optimiser,
+            "scheduler": self.lr_scheduler,
+            "ema": self.ema,
+            "scaler": accelerator.scaler,
+        }
         present = {name: part for name, part in parts.items() if part is not None}
         self.state = TrainingState(save_weights, load_weights, present)
 
@@ -126,7 +130,7 @@ class Training(Generic[Batch]):
         """Trains to the end.
 
         Args:
-            name: of the project in the tracker.
+            name: the project in the tracker.
             after_step: called on the main process with the steps done and the last loss.
 
         Raises:
@@ -142,8 +146,13 @@ class Training(Generic[Batch]):
         if self.ema is not None:
             self.ema.to(accelerator.device)
         started = time.perf_counter()
-        bar = tqdm(total=self.total_steps, initial=done, desc="train", unit="step",
-                   disable=not accelerator.is_main_process)  # fmt: skip
+        bar = tqdm(
+            total=self.total_steps,
+            initial=done,
+            desc="train",
+            unit="step",
+            disable=not accelerator.is_main_process,
+        )
         for step, calls in self.calls.steps(done, self.total_steps):
             loss = self._optimise(step, calls)
             bar.update()

@@ -8,7 +8,7 @@ from diffusers import ControlNetModel
 from torch import Tensor, nn
 
 from scribblegen import __version__
-from scribblegen.cards.controlnet import render_controlnet_card
+from scribblegen.cards.models import render_controlnet_card
 from scribblegen.configs import to_dict, without_paths
 from scribblegen.families.open import load_base, load_controlnet
 from scribblegen.families.stable_diffusion.controlnet_record import (
@@ -18,7 +18,7 @@ from scribblegen.families.stable_diffusion.controlnet_record import (
 )
 from scribblegen.sources import Source
 from scribblegen.trainers.base.attention import use_fast_attention
-from scribblegen.trainers.base.training import Training, open_accelerator
+from scribblegen.trainers.base.trainer import DiffusionTrainer
 from scribblegen.trainers.controlnet.batches import ControlNetBatch, ExampleLoader
 from scribblegen.trainers.controlnet.config import ControlNetConfig, ControlNetRunConfig
 from scribblegen.trainers.controlnet.examples import Examples
@@ -34,8 +34,8 @@ from scribblegen.trainers.controlnet.validation import validation_picture
 _DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-class ControlNetTrainer:
-    """One training run.
+class ControlNetTrainer(DiffusionTrainer):
+    """One training run of a ControlNet.
 
     Args:
         config: what is trained.
@@ -47,6 +47,10 @@ class ControlNetTrainer:
         ValueError, OSError: something is missing or does not fit; the message names the option.
     """
 
+    project = "scribblegen-controlnet"
+    config: ControlNetConfig
+    run_config: ControlNetRunConfig
+
     def __init__(
         self,
         config: ControlNetConfig,
@@ -55,7 +59,7 @@ class ControlNetTrainer:
         *,
         base_parts: dict[str, Any] | None = None,
     ) -> None:
-        self.accelerator = open_accelerator(config, run_config)
+        super().__init__(config, run_config, source)
         if base_parts is None:
             if config.pretrained_model_name_or_path is None:
                 raise ValueError(
@@ -66,8 +70,6 @@ class ControlNetTrainer:
                 revision=config.revision,
                 variant=config.variant,
             )
-        self.config, self.run_config, self.source = config, run_config, source
-        self.output_dir = Path(str(run_config.output_dir))
         self.base_parts = base_parts
         dtype = _DTYPES[config.mixed_precision]
         self.base = FrozenBase(base_parts, self.accelerator.device, dtype)
@@ -79,17 +81,7 @@ class ControlNetTrainer:
             cache_latents=config.cache_latents,
             num_workers=run_config.dataloader_num_workers,
         )
-        self.training = Training(
-            self.accelerator,
-            config,
-            run_config,
-            self.trainable,
-            source,
-            loader.load,
-            self._loss,
-            save_weights=self._save_weights,
-            load_weights=self._load_weights,
-        )
+        self._begin(self.trainable, loader.load, self._save_pictures)
 
     @property
     def controlnet(self) -> ControlNetModel:
@@ -97,15 +89,6 @@ class ControlNetTrainer:
         record = training_record(self.trainable, self.source.classes, self.config)
         write_record(self.trainable.controlnet, record)
         return self.trainable.controlnet
-
-    def train(self) -> Path:
-        """Trains to the end; returns the folder of the ControlNet.
-
-        Raises:
-            FloatingPointError, ValueError: see `Training.run`.
-        """
-        self.training.run("scribblegen-controlnet", self._after_step)
-        return self.training.finish(self._save_result)
 
     def _trainable(self) -> TrainableControlNet:
         config, classes = self.config, self.source.classes
@@ -137,7 +120,7 @@ class ControlNetTrainer:
         if null_conditioning is not None:
             self.trainable.null_conditioning.data.copy_(torch.tensor(null_conditioning))
 
-    def _after_step(self, step: int, loss: float) -> None:
+    def _save_pictures(self, step: int, loss: float) -> None:
         every = self.run_config.validation_steps
         if every and step % every == 0:
             self._save_picture(self.output_dir / "validation" / f"step-{step}.png")

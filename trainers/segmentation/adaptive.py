@@ -1,9 +1,9 @@
-"""Which encode ratio the adaptive scheme draws from: measured on the segmentor as it is now.
+"""Which set the adaptive scheme draws from: measured on the segmentor as it is now.
 
 Beyond the paper, whose schedule follows the epochs alone. A twin teaches something wrong where its
-picture does not show what its scribble says, and that happens more the higher the encode ratio. So
-twins of a ratio are drawn as long as the segmentor agrees with them about as much as with the
-photographs: the most diverse twins that it can tell are right.
+picture does not show what its label says, and that happens more the later its set comes in their
+order, such as with the encode ratio. So a set is drawn from as long as the segmentor agrees with
+it about as much as with the photographs: the most diverse images that it can tell are right.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from scribblegen.trainers.judge import share_found
 from scribblegen.trainers.segmentation.inference import Inference
 from scribblegen.trainers.segmentation.schemes import TwinSet
 
-_MEASURED = 48  # images of every set
+_MEASURED = 48  # at most so many images of every set
 
 
 def agreement(
@@ -25,13 +25,13 @@ def agreement(
     read: Callable[[int], tuple[Tensor, np.ndarray]],
     rows: Sequence[int],
 ) -> np.ndarray:
-    """Of every row, the share of labelled pixels of which the segmentor says the same.
+    """The share of labelled pixels of each row of which the segmentor says the same.
 
     Args:
         model: any segmentor; its mode and gradients are left as they are.
         inference: how it is shown an image.
-        read: of a row, the image (3, H, W), normalised, and the label (H, W) uint8.
-        rows: to measure.
+        read: gives the image (3, H, W) of a row, normalised, and its label (H, W) uint8.
+        rows: the rows to measure.
 
     Returns:
         (len(rows),) float64; 1 where a row has no label.
@@ -53,12 +53,12 @@ def choose_stage(
     measure: Callable[[Sequence[int]], np.ndarray],
     tolerance: float,
 ) -> int:
-    """The highest set, by encode ratio, that the segmentor agrees with as with the photographs.
+    """The last set, in their order, that the segmentor agrees with as with the photographs.
 
     Args:
-        twin_sets: ordered by encode ratio.
+        twin_sets: in their order.
         num_real: photographs, rows 0 and up.
-        measure: agreement of rows.
+        measure: gives the agreement of rows.
         tolerance: by how much the mean over a set may stay behind that over the photographs.
 
     Returns:
@@ -66,7 +66,7 @@ def choose_stage(
     """
     asked = measure(_spread(range(num_real))).mean() - tolerance
     for number in range(len(twin_sets) - 1, 0, -1):
-        rows = [row for of_source in twin_sets[number].rows for row in of_source]
+        rows = twin_sets[number].all_rows
         if rows and measure(_spread(rows)).mean() >= asked:
             return number
     return 0

@@ -1,11 +1,12 @@
-"""Random views of an image and its label, always of both alike. Label ids are never blended."""
+"""Random views of an image and of the maps that lie over it, always of all alike."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from scribblegen.classes import IGNORE_INDEX
+from scribblegen.trainers.segmentation.maps import ONLY_LABEL, Maps, check_maps
 
 # What a crop shows beyond the image: the usual mean colour, which is zero to the network.
 _PADDING = (124, 116, 104)
@@ -23,6 +24,7 @@ class Augmentation:
         flip: probability to mirror.
         blur: probability of a Gaussian blur.
         jitter: largest relative change of brightness, contrast and saturation.
+        maps: that lie over the image, by name, and how each is resized and padded.
     """
 
     crop_size: int
@@ -30,28 +32,31 @@ class Augmentation:
     flip: float = 0.5
     blur: float = 0.0
     jitter: float = 0.0
+    maps: Maps = field(default_factory=lambda: ONLY_LABEL, hash=False)
 
     def __post_init__(self) -> None:
         if self.crop_size < 1:
             raise ValueError(f"`crop_size` must be at least 1. Got {self.crop_size}.")
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(f"`scale` must be two positive numbers in order. Got {self.scale}.")
+        check_maps(self.maps)
 
     def __call__(
-        self, image: np.ndarray, label: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self, row: Mapping[str, np.ndarray], rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
         """One random view.
 
         Args:
-            image: (H, W, 3) uint8.
-            label: (H, W) uint8.
+            row: `image` (H, W, 3) uint8, and every one of `maps`, (H, W): uint8 class ids, uint8
+                or float32 weights. Nothing else of it is looked at.
+            rng: of everything that is random; how much is drawn does not depend on the maps.
 
         Returns:
-            Image (crop_size, crop_size, 3) uint8; label (crop_size, crop_size) uint8,
-            `IGNORE_INDEX` where the view leaves the image; and (crop_size, crop_size) bool, False
-            there.
+            `image` (crop_size, crop_size, 3) uint8; every map (crop_size, crop_size) in its own
+            type, its pad value where the view leaves the image; and `inside` (crop_size,
+            crop_size) bool, False there.
         """
-        height, width = label.shape
+        height, width = row["image"].shape[:2]
         low, high = np.log(self.scale)
         shorter = self.crop_size * float(np.exp(rng.uniform(low, high)))
         factor = shorter / min(height, width)
@@ -66,18 +71,23 @@ class Augmentation:
             min(top + self.crop_size, size[1]) / size[1] * height,
         )
         shown = (min(self.crop_size, size[0]), min(self.crop_size, size[1]))
-        picture = Image.fromarray(image).resize(shown, Image.Resampling.BILINEAR, box=box)
-        classes = Image.fromarray(label).resize(shown, Image.Resampling.NEAREST, box=box)
+        picture = Image.fromarray(row["image"]).resize(shown, Image.Resampling.BILINEAR, box=box)
+        laid = {
+            name: Image.fromarray(row[name]).resize(shown, kind.resampling, box=box)
+            for name, kind in self.maps.items()
+        }
         if mirrored:  # here: PIL mirrors several times faster than NumPy
-            picture, classes = (p.transpose(_MIRRORED) for p in (picture, classes))
+            picture = picture.transpose(_MIRRORED)
+            laid = {name: map_.transpose(_MIRRORED) for name, map_ in laid.items()}
         if rng.random() < self.blur:
             picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.1, 1.0)))
         pixels = np.asarray(picture)
         if self.jitter:
             pixels = _jittered(pixels, self.jitter, rng)
         square = (self.crop_size, self.crop_size)
+        values = {name: np.asarray(map_) for name, map_ in laid.items()}
         if shown == square:
-            return pixels, np.asarray(classes), np.ones(square, bool)
+            return {"image": pixels, **values, "inside": np.ones(square, bool)}
         place = (
             slice(0, shown[1]),
             slice(self.crop_size - shown[0], None) if mirrored else slice(0, shown[0]),
@@ -85,11 +95,13 @@ class Augmentation:
         view = np.empty((*square, 3), np.uint8)
         view[:] = _PADDING
         view[place] = pixels
-        labels = np.full(square, IGNORE_INDEX, np.uint8)
-        labels[place] = np.asarray(classes)
+        padded = {}
+        for name, kind in self.maps.items():
+            padded[name] = np.full(square, kind.pad, values[name].dtype)
+            padded[name][place] = values[name]
         inside = np.zeros(square, bool)
         inside[place] = True
-        return view, labels, inside
+        return {"image": view, **padded, "inside": inside}
 
 
 def centre_crop(image: np.ndarray, label: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,17 +10,32 @@ from scribblegen.configs import option
 from scribblegen.trainers.segmentation.augmentation import Augmentation
 from scribblegen.trainers.segmentation.data import LABELS
 from scribblegen.trainers.segmentation.inference import Inference
+from scribblegen.trainers.segmentation.maps import ONLY_LABEL, Maps
 from scribblegen.trainers.segmentation.schemes import SCHEMES
 
 CROP = "crop513"
 EVAL_PROTOCOLS = ("full", CROP)
 # Of `TrainingArguments`: what decides the weights.
 _DECISIVE = (
-    "seed", "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs",
-    "max_steps", "learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps",
-    "weight_decay", "optim", "optim_args", "adam_beta1", "adam_beta2", "adam_epsilon",
-    "max_grad_norm", "bf16", "fp16",
-)  # fmt: skip
+    "seed",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "num_train_epochs",
+    "max_steps",
+    "learning_rate",
+    "lr_scheduler_type",
+    "lr_scheduler_kwargs",
+    "warmup_steps",
+    "weight_decay",
+    "optim",
+    "optim_args",
+    "adam_beta1",
+    "adam_beta2",
+    "adam_epsilon",
+    "max_grad_norm",
+    "bf16",
+    "fp16",
+)
 
 
 @dataclass
@@ -28,11 +43,13 @@ class SegmentationConfig(TrainingArguments):
     """How a segmentor is trained on real and synthetic subsets."""
 
     real: str | None = option(None, "REPO or REPO:subset of the photographs: folder or Hub id.")
-    synthetic: list[str] = option([], "REPO:subset of each set of twins.")
-    labels: str = option("scribble", "scribble or mask, of the photographs.")
+    synthetic: list[str] = option([], "REPO:subset of each synthetic set.")
+    labels: str = option("scribble", "scribble or mask: which label of the photographs is learned.")
     scheme: str = option("none", f"How twins are mixed in: {', '.join(SCHEMES)}.")
     twins_per_real: int = option(1, "Twins drawn for every photograph.")
-    replacement_rate: float = option(0.5, "Of scheme replacement.")
+    replacement_rate: float = option(
+        0.5, "Probability of scheme replacement to show a twin in place of its photograph."
+    )
     iteration_matched: bool = option(
         True, "An epoch draws as many images as there are photographs, whatever the scheme."
     )
@@ -42,9 +59,10 @@ class SegmentationConfig(TrainingArguments):
     )
     eval_labels: str = option("mask", "mask or scribble: what the report is measured against.")
     selection_share: float = option(
-        0.0, "Share of the training photographs kept apart to choose the best checkpoint by; it is "
-        "measured against `labels`."
-    )  # fmt: skip
+        0.0,
+        "Share of the training photographs kept apart to choose the best checkpoint by; it is "
+        "measured against `labels`.",
+    )
     min_agreement: float | None = option(
         None, "Leave out twins on less of whose scribble the segmentor that judges them agrees."
     )
@@ -63,18 +81,22 @@ class SegmentationConfig(TrainingArguments):
         None, "Pretrained segmentor or backbone, folder or Hub id; untrained weights if unset."
     )
     architecture: str | None = option(
-        None, "small, deeplabv3plus, or a model type of transformers such as segformer; that of "
-        "`model_name_or_path` if unset, else small."
-    )  # fmt: skip
+        None,
+        "small, deeplabv3plus, or a model type of transformers such as segformer; that of "
+        "`model_name_or_path` if unset, else small.",
+    )
     adaptive_tolerance: float = option(
-        0.1, "Of scheme adaptive: it draws from the highest encode ratio whose twins the segmentor "
-        "agrees with up to this less than with the photographs."
-    )  # fmt: skip
-    output_stride: int = option(16, "Of deeplabv3plus: 8 or 16.")
-    head_learning_rate_factor: float = option(1.0, "Learning rate of the head, as a multiple.")
+        0.1,
+        "How much less than with the photographs the segmentor may agree with the set that scheme "
+        "adaptive draws from: the last one, in their order, with which it agrees so much.",
+    )
+    output_stride: int = option(16, "Pixels per feature of deeplabv3plus: 8 or 16.")
+    head_learning_rate_factor: float = option(
+        1.0, "Learning rate of the head, as a multiple of `learning_rate`."
+    )
     crop_size: int = option(513, "Side of the training crop.")
     scale_min: float = option(0.5, "Smallest random scale of the shorter side against the crop.")
-    scale_max: float = option(2.0, "Largest.")
+    scale_max: float = option(2.0, "Largest random scale.")
     flip: float = option(0.5, "Probability to mirror.")
     blur: float = option(0.0, "Probability of a Gaussian blur.")
     jitter: float = option(0.0, "Largest relative change of brightness, contrast, saturation.")
@@ -85,13 +107,18 @@ class SegmentationConfig(TrainingArguments):
     absent_class_weight: float = option(0.0, "Weight of the absent-class loss.")
     dense_crf_weight: float = option(0.0, "Weight of the dense CRF loss; the paper's is 2e-9.")
     gated_crf_weight: float = option(0.0, "Weight of the gated CRF loss.")
-    crf_sigma_rgb: float = option(15.0, "Of the dense CRF loss, of 255.")
-    crf_sigma_xy: float = option(100.0, "Of the dense CRF loss, in pixels.")
+    crf_sigma_rgb: float = option(
+        15.0, "Standard deviation of colours (0 to 255) in the dense CRF loss."
+    )
+    crf_sigma_xy: float = option(
+        100.0, "Standard deviation of places (pixels) in the dense CRF loss."
+    )
     crf_scale: float = option(0.5, "Size at which the dense CRF loss is computed.")
     eval_protocol: str = option(
-        "full", "full: every image at its own size; crop513: as RLoss, the centre of the image "
-        "scaled to a shorter side of `crop_size`."
-    )  # fmt: skip
+        "full",
+        "full: every image at its own size; crop513: as RLoss, the centre of the image "
+        "scaled to a shorter side of `crop_size`.",
+    )
     eval_size: int | None = option(
         None, "Shorter side at which the segmentor sees an image; `crop_size` if unset, 0: its own."
     )
@@ -138,18 +165,23 @@ class SegmentationConfig(TrainingArguments):
         self.augmentation()
         self.inference()
 
+    def maps(self) -> Maps:
+        """The columns that the loss is shown beside the image: `label`, and those of a method."""
+        return ONLY_LABEL
+
     def augmentation(self) -> Augmentation:
-        """Of the training views."""
+        """What may happen to a training image and its maps."""
         return Augmentation(
             crop_size=self.crop_size,
             scale=(self.scale_min, self.scale_max),
             flip=self.flip,
             blur=self.blur,
             jitter=self.jitter,
+            maps=self.maps(),
         )
 
     def inference(self) -> Inference:
-        """Of the evaluation."""
+        """How an image is shown to the segmentor when it is measured."""
         size = self.crop_size if self.eval_size is None else self.eval_size or None
         return Inference(
             size=None if self.eval_protocol == CROP else size,

@@ -27,7 +27,7 @@ class DeepLabV3PlusConfig(PretrainedConfig):
         backbone_config: a `ResNetConfig` or its dict; ResNet-50 if None.
         output_stride: pixels per feature of the last stage, 8, 16 or 32.
         multi_grid: factors on the dilation of the last stage's three first blocks.
-        aspp_channels: of the pyramid and the decoder.
+        aspp_channels: width of the pyramid and of the decoder.
         low_level_channels: that the first stage's features are reduced to.
         aspp_dropout: before the classifier.
         semantic_loss_ignore_index: label of pixels that do not count.

@@ -19,7 +19,7 @@ class Inference:
         size: shorter side that an image is brought to; None shows it at its own.
         window: side of the square that slides over the image, padded where it is smaller; None
             shows it whole.
-        stride: of the window, as a share of its side.
+        stride: step of the window, as a share of its side.
         scales: at which the image is shown; probabilities are averaged.
         flip: show it mirrored too.
     """
@@ -83,7 +83,7 @@ def _called(model: nn.Module, image: Tensor) -> Tensor:
 
 
 def _starts(side: int, window: int, stride: float) -> list[int]:
-    """Of windows that cover a side, evenly, at most `stride` of a window apart."""
+    """First pixels of windows that cover a side, evenly, at most `stride` of a window apart."""
     last = max(0, side - window)
     count = math.ceil(last / max(1, round(window * stride)))
     return [round(i * last / max(1, count)) for i in range(count + 1)]

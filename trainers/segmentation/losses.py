@@ -7,6 +7,13 @@ from torch import Tensor
 from scribblegen.classes import IGNORE_INDEX
 
 
+def at_size_of(labels: Tensor, logits: Tensor) -> Tensor:
+    """(B, K, h, w) -> (B, K, H, W) float32, bilinear: logits at the size of (B, H, W) labels."""
+    return F.interpolate(
+        logits.float(), size=labels.shape[-2:], mode="bilinear", align_corners=False
+    )
+
+
 def partial_cross_entropy(
     logits: Tensor, labels: Tensor, *, ignore_index: int = IGNORE_INDEX, count: Tensor | None = None
 ) -> Tensor:
@@ -74,9 +81,10 @@ def dense_crf_loss(
         logits: (B, K, H, W).
         images: (B, 3, H, W), 0 to 255.
         valid: (B, H, W) bool, False on padding; all valid if None.
-        sigma_rgb: in units of `images`.
-        sigma_xy: in pixels of the full size.
-        scale: of the size at which it is computed; images by nearest, probabilities bilinear.
+        sigma_rgb: deviation of colours in the affinity, in units of `images`.
+        sigma_xy: deviation of places in the affinity, in pixels of the full size.
+        scale: share of the sides at which it is computed; images are resized by nearest neighbour,
+            probabilities bilinearly.
 
     Returns:
         Scalar, negative; the reference weighs it 2e-9.
@@ -150,8 +158,9 @@ def gated_crf_loss(
         logits: (B, K, H, W).
         images: (B, 3, H, W), 0 to 255.
         gate: (B, H, W) bool, pixels that take part; all if None.
-        radius: of the square neighbourhood, in pixels.
-        sigma_rgb, sigma_xy: of the Gaussian affinity, in units of `images` and in pixels.
+        radius: half the side of the square neighbourhood, in pixels.
+        sigma_rgb, sigma_xy: deviations of the Gaussian affinity, in units of `images` and in
+            pixels.
 
     Returns:
         Scalar, the mean over gated pixels of sum_j k_ij (1 - p_i . p_j).

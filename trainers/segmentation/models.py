@@ -37,12 +37,12 @@ def open_model(
     """A segmentor with one output for every class.
 
     Args:
-        class_names: in id order.
+        class_names: the names of the classes, in id order.
         model_name_or_path: pretrained segmentor; for `deeplabv3plus` a ResNet of transformers
             serves too. A head of another number of classes is made anew.
         architecture: `small`, `deeplabv3plus` or a model type such as `segformer`.
-        output_stride: of `deeplabv3plus`.
-        seed: of weights that are not pretrained.
+        output_stride: pixels per feature of `deeplabv3plus`, 8 or 16.
+        seed: what weights that are not pretrained are drawn from.
 
     Raises:
         ValueError: the architecture is unknown or needs pretrained weights to say its size.
@@ -74,9 +74,9 @@ def load_segmentor(option: str, name: str, **settings: Any) -> PreTrainedModel:
     """A saved segmentor, of transformers or ours, from a folder or the Hub.
 
     Args:
-        option: that names it, for errors.
+        option: the option that names it, for errors.
         name: folder or Hub id.
-        settings: of its config, and of how it is loaded.
+        settings: entries of its config, and arguments of how it is loaded.
 
     Raises:
         OSError: it cannot be loaded, or its weights are pickled.

@@ -1,13 +1,13 @@
-"""Which rows take part: photographs kept apart, twins that are good enough."""
+"""Which rows take part: photographs kept apart, synthetic images that are good enough."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from scribblegen.seeds import derive_seed
 from scribblegen.trainers.segmentation.data import SegmentationRows
-from scribblegen.trainers.segmentation.schemes import TwinSet
 
 
 def split_off(
@@ -15,10 +15,13 @@ def split_off(
 ) -> tuple[SegmentationRows, SegmentationRows]:
     """(training, selection): photographs by their ids; no twin of one that is kept apart is left.
 
+    Images of no photograph all stay in the training. The selection is read for its labels alone.
+
     Args:
-        rows: to split.
-        share: of the photographs that are kept apart, at least one.
-        seed: of the choice; of two ids the same one comes first however many others there are.
+        rows: the rows to split.
+        share: share of the photographs that is kept apart, at least one of them.
+        seed: what the choice is drawn from; of two ids the same one comes first however many others
+            there are.
 
     Raises:
         ValueError: nothing would be left to train on.
@@ -32,39 +35,58 @@ def split_off(
         )
     apart, kept = sorted(order[:count]), sorted(order[count:])
     twin_sets = tuple(
-        replace(s, rows=tuple(tuple(row - count for row in s.rows[i]) for i in kept))
+        replace(
+            s,
+            rows=tuple(tuple(row - count for row in s.rows[i]) for i in kept) if s.rows else (),
+            pool=tuple(row - count for row in s.pool),
+        )
         for s in rows.twin_sets
     )
     real = rows.tables[0]
     training = replace(rows, tables=(real.select(kept), *rows.tables[1:]), twin_sets=twin_sets)
-    selection = replace(
-        rows, tables=(real.select(apart),), label_columns=rows.label_columns[:1], twin_sets=()
+    selection = SegmentationRows(
+        rows.classes, (real.select(apart),), rows.label_columns[:1], twin_sets=()
     )
     return training, selection
 
 
-def recorded_scores(rows: SegmentationRows, name: str) -> dict[int, float]:
-    """What `scores` says of every twin, by row.
+def recorded_scores(
+    rows: SegmentationRows, name: str, *, only_twins: bool = False
+) -> dict[int, float]:
+    """What `scores` says of every synthetic image, by row.
+
+    Args:
+        rows: the rows to look up.
+        name: which score.
+        only_twins: pass over the images of no photograph.
 
     Raises:
-        ValueError: a subset does not have it of every twin; the message names it.
+        ValueError: a subset does not have it of every image; the message names it.
     """
     found: dict[int, float] = {}
     first = rows.num_real
     for table, twin_set in zip(rows.tables[1:], rows.twin_sets, strict=True):
-        scores = table["scores"] if "scores" in table.column_names else [{}] * len(table)
-        values = [score.get(name) for score in scores]
-        if None in values:
-            raise ValueError(f"{twin_set.name} has no `{name}` in the `scores` of its twins.")
-        found |= {first + number: value for number, value in enumerate(values)}
+        if twin_set.rows or not only_twins:
+            scores = table["scores"] if "scores" in table.column_names else [{}] * len(table)
+            values: list[Any] = [(score or {}).get(name) for score in scores]
+            if None in values:
+                raise ValueError(f"{twin_set.name} has no `{name}` in the `scores` of its rows.")
+            found |= {first + number: value for number, value in enumerate(values)}
         first += len(table)
     return found
 
 
 def near_twins(rows: SegmentationRows, max_distance: float) -> SegmentationRows:
-    """Without twins farther from their photograph than that, as `scores` has it."""
-    distances = recorded_scores(rows, "source_distance")
-    return _with_twins(rows, lambda _, twins: [t for t in twins if distances[t] <= max_distance])
+    """Without twins farther from their photograph than that, as `scores` has it.
+
+    Images of no photograph are not looked at.
+    """
+    distances = recorded_scores(rows, "source_distance", only_twins=True)
+
+    def choose(twins: Sequence[int]) -> list[int]:
+        return [twin for twin in twins if distances[twin] <= max_distance]
+
+    return _with_twins(rows, choose, lambda pool: pool)
 
 
 def agreed_twins(
@@ -74,23 +96,27 @@ def agreed_twins(
     at_least: float | None = None,
     best: int | None = None,
 ) -> SegmentationRows:
-    """Without twins whose scribble a segmentor does not find in their picture.
+    """Without synthetic images whose label a segmentor does not find in their picture.
 
     Args:
-        rows: to choose from.
-        measure: agreement of rows, see `scribblegen.trainers.judge`.
-        at_least: agreement of the twins that stay.
-        best: at most so many twins of a photograph stay in each subset, those agreed with most.
+        rows: the rows to choose from.
+        measure: gives the agreement of rows, see `scribblegen.trainers.judge`.
+        at_least: lowest agreement of the images that stay.
+        best: at most so many twins of a photograph stay in each subset, those agreed with most;
+            of images of no photograph it leaves all.
     """
 
-    def choose(_: TwinSet, twins: Sequence[int]) -> list[int]:
-        agreements = dict(zip(twins, measure(twins), strict=True))
-        kept = [t for t in twins if at_least is None or agreements[t] >= at_least]
+    def choose(asked: Sequence[int], best: int | None = best) -> list[int]:
+        agreements = dict(zip(asked, measure(asked), strict=True))
+        kept = [row for row in asked if at_least is None or agreements[row] >= at_least]
         if best is not None:
-            kept = sorted(sorted(kept, key=lambda t: -agreements[t])[:best])
+            kept = sorted(sorted(kept, key=lambda row: -agreements[row])[:best])
         return kept
 
-    return _with_twins(rows, choose)
+    def choose_of_pool(pool: Sequence[int]) -> Sequence[int]:
+        return pool if at_least is None else choose(pool, None)
+
+    return _with_twins(rows, choose, choose_of_pool)
 
 
 def num_twins(rows: SegmentationRows) -> int:
@@ -98,11 +124,23 @@ def num_twins(rows: SegmentationRows) -> int:
     return sum(len(twins) for s in rows.twin_sets for twins in s.rows)
 
 
+def num_unpaired(rows: SegmentationRows) -> int:
+    """Images of no photograph that may be drawn."""
+    return sum(len(s.pool) for s in rows.twin_sets)
+
+
 def _with_twins(
-    rows: SegmentationRows, choose: Callable[[TwinSet, Sequence[int]], Sequence[int]]
+    rows: SegmentationRows,
+    choose: Callable[[Sequence[int]], Sequence[int]],
+    choose_of_pool: Callable[[Sequence[int]], Sequence[int]],
 ) -> SegmentationRows:
+    """Only what is chosen of the twins of each photograph, and of each pool."""
     sets = tuple(
-        replace(s, rows=tuple(tuple(choose(s, twins)) if twins else () for twins in s.rows))
+        replace(
+            s,
+            rows=tuple(tuple(choose(twins)) if twins else () for twins in s.rows),
+            pool=tuple(choose_of_pool(s.pool)) if s.pool else (),
+        )
         for s in rows.twin_sets
     )
     return replace(rows, twin_sets=sets)

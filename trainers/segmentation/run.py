@@ -19,30 +19,27 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 
 from scribblegen import __version__
-from scribblegen.cards.segmentation import render_segmentation_card
+from scribblegen.cards.models import render_segmentation_card
 from scribblegen.configs import differences, to_arguments, without_paths
 from scribblegen.families.loading_errors import loading
 from scribblegen.hub.models import publish_model
 from scribblegen.trainers.judge import Judge
 from scribblegen.trainers.segmentation.config import CROP, SegmentationConfig
 from scribblegen.trainers.segmentation.confusion import scores
-from scribblegen.trainers.segmentation.data import (
-    SchemeSampler,
-    SegmentationRows,
-    Views,
-    WholeImages,
-    open_rows,
-)
+from scribblegen.trainers.segmentation.data import SegmentationRows, open_rows
+from scribblegen.trainers.segmentation.maps import LABEL
 from scribblegen.trainers.segmentation.models import open_model
 from scribblegen.trainers.segmentation.row_selection import (
     agreed_twins,
     near_twins,
     num_twins,
+    num_unpaired,
     recorded_scores,
     split_off,
 )
 from scribblegen.trainers.segmentation.schemes import Scheme
 from scribblegen.trainers.segmentation.trainer import SegmentationTrainer
+from scribblegen.trainers.segmentation.views import SchemeSampler, Views, WholeImages
 
 RUN_FILE = "run.json"
 LATEST = "latest"
@@ -64,11 +61,11 @@ def open_data(config: SegmentationConfig) -> SegmentationData:
     """Opens all subsets before any work.
 
     Raises:
-        ValueError: a subset, split or label is missing, or classes disagree.
+        ValueError: a subset, split, label or map is missing, or classes disagree.
     """
     if config.real is None:
         raise ValueError("`real` must be given: the REPO or REPO:subset of the photographs.")
-    training = open_rows(config.real, config.synthetic, labels=config.labels)
+    training = open_rows(config.real, config.synthetic, labels=config.labels, maps=config.maps())
     report = selection = None
     if config.eval_split:
         report = open_rows(
@@ -86,11 +83,17 @@ def open_data(config: SegmentationConfig) -> SegmentationData:
     return SegmentationData(training, selection, report)
 
 
-def train_segmentation(config: SegmentationConfig) -> dict[str, Any]:
+def train_segmentation(
+    config: SegmentationConfig, trainer_type: type[SegmentationTrainer] = SegmentationTrainer
+) -> dict[str, Any]:
     """Trains, measures and saves a segmentor in `config.output_dir`; pushes it where asked.
 
     The folder holds model, processor, card, `all_results.json` and checkpoints. Started again with
     `resume_from_checkpoint` it goes on, to the weights of an uninterrupted training.
+
+    Args:
+        config: the options of the training; its `maps` are what the loss is shown.
+        trainer_type: holds the loss.
 
     Returns:
         What was measured, named as by transformers' example: `eval_mean_iou`, `eval_iou_<class>`.
@@ -122,11 +125,12 @@ def train_segmentation(config: SegmentationConfig) -> dict[str, Any]:
         "classes": list(training.classes.names),
         "photographs": training.num_real,
         "twins": num_twins(training),
+        "unpaired": num_unpaired(training),
     }
     folder = Path(str(config.output_dir))
     checkpoint = _checkpoint(folder, config.resume_from_checkpoint, identity)
     set_seed(config.seed)
-    trainer = SegmentationTrainer(
+    trainer = trainer_type(
         model,
         args,
         SchemeSampler(_scheme(config, training)),
@@ -242,14 +246,15 @@ def _checkpoint(folder: Path, asked: str | None, identity: dict[str, Any]) -> st
 
 
 def _agreed_twins(rows: SegmentationRows, config: SegmentationConfig) -> SegmentationRows:
-    """The twins in whose pictures a segmentor finds the scribble: a given one, or the build's."""
+    """The images in whose pictures a segmentor finds the label: a given one, or the build's."""
     if config.min_agreement is None and config.best_twins is None:
         return rows
     if config.agreement_model is not None:
         judge = Judge(config.agreement_model, rows.classes, config.device)
 
         def measure(asked: Sequence[int]) -> np.ndarray:
-            return np.array([judge.agreement(*rows.read(row)) for row in asked])
+            read = map(rows.read, asked)
+            return np.array([judge.agreement(r["image"], r[LABEL]) for r in read])
     else:
         try:
             recorded = recorded_scores(rows, "agreement")
@@ -262,7 +267,8 @@ def _agreed_twins(rows: SegmentationRows, config: SegmentationConfig) -> Segment
             return np.array([recorded[row] for row in asked])
 
     kept = agreed_twins(rows, measure, at_least=config.min_agreement, best=config.best_twins)
-    logger.info(f"{num_twins(kept)} of {num_twins(rows)} twins are agreed with")
+    left, there = (num_twins(r) + num_unpaired(r) for r in (kept, rows))
+    logger.info(f"{left} of {there} synthetic images are agreed with")
     return kept
 
 

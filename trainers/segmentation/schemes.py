@@ -1,7 +1,13 @@
-"""Which real photographs and which twins an epoch of segmentation training draws.
+"""Which photographs and which synthetic images an epoch of segmentation training draws.
 
 The schemes of ScribbleGen (arXiv 2311.17121) and its code, as pure functions of (config, epoch).
 What is drawn comes to the loader as row numbers, so a schedule advances whatever workers read.
+
+A synthetic set holds twins of photographs, or images of no photograph: a pool. Where a scheme draws
+twins of every photograph (`append`, `curriculum`, `adaptive`, `synthetic_only`, `pretrain`), it
+draws as many of a pool as those would be, none twice, and all of a pool that has fewer. Where it
+draws one twin of one photograph (`uniform`, `replacement`), any image of a pool is as good as a
+twin, and a pool is chosen as often as a set of twins.
 """
 
 from collections.abc import Sequence
@@ -11,23 +17,43 @@ import numpy as np
 
 from scribblegen.seeds import numpy_generator
 
-SCHEMES = ("none", "append", "uniform", "curriculum", "adaptive", "replacement", "synthetic_only",
-           "pretrain")  # fmt: skip
+SCHEMES = (
+    "none",
+    "append",
+    "uniform",
+    "curriculum",
+    "adaptive",
+    "replacement",
+    "synthetic_only",
+    "pretrain",
+)
 
 
 @dataclass(frozen=True)
 class TwinSet:
-    """The rows of one synthetic subset.
+    """The rows of one synthetic subset: twins of photographs, or a pool.
 
     Args:
-        name: of the subset.
-        encode_ratio: orders the sets, realistic to diverse; 0 where unknown.
-        rows: row numbers of the twins of each real row, by position; empty where it has none.
+        name: the name of the subset.
+        order: the sets' order in a curriculum, realistic to diverse.
+        rows: row numbers of the twins of each photograph, by position, empty where it has none;
+            nothing at all for a pool.
+        pool: row numbers of images that are of no photograph; empty for a set of twins.
     """
 
     name: str
-    encode_ratio: float
-    rows: tuple[tuple[int, ...], ...]
+    order: float
+    rows: tuple[tuple[int, ...], ...] = ()
+    pool: tuple[int, ...] = ()
+
+    @property
+    def all_rows(self) -> list[int]:
+        """Every row that may be drawn."""
+        return [*(row for of_source in self.rows for row in of_source), *self.pool]
+
+    def of_source(self, source: int) -> tuple[int, ...]:
+        """What may stand for a photograph: its twins, or any row of a pool."""
+        return self.rows[source] if self.rows else self.pool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +64,12 @@ class Scheme:
         name: one of `SCHEMES`.
         num_real: real rows, numbered from 0.
         twin_sets: in any order; not needed for `none`.
-        twins_per_real: of `append`, `uniform`, `curriculum` and `adaptive`.
+        twins_per_real: twins drawn for every photograph, by every scheme but `replacement`.
         replacement_rate: probability that a twin stands in for the real photograph.
-        num_epochs: of the whole training.
+        num_epochs: epochs of the whole training, which `curriculum` and `pretrain` share out.
         iteration_matched: an epoch draws `num_real` rows whatever the scheme, so that all schemes
             take equally many steps; False: the reference's longer epochs.
-        seed: of order and choice.
+        seed: what order and choice are drawn from.
     """
 
     name: str
@@ -58,21 +84,23 @@ class Scheme:
     def __post_init__(self) -> None:
         if self.name not in SCHEMES:
             raise ValueError(f"`scheme` must be one of {SCHEMES}. Got {self.name!r}.")
-        if self.name != "none" and not any(any(s.rows) for s in self.twin_sets):
+        if self.name != "none" and not any(s.all_rows for s in self.twin_sets):
             raise ValueError(f"`synthetic` must name a subset with twins for scheme {self.name}.")
         if self.twins_per_real < 1:
             raise ValueError(f"`twins_per_real` must be at least 1. Got {self.twins_per_real}.")
         if not 0 <= self.replacement_rate <= 1:
             raise ValueError(f"`replacement_rate` must be in [0, 1]. Got {self.replacement_rate}.")
-        ordered = sorted(self.twin_sets, key=lambda twin_set: twin_set.encode_ratio)
+        ordered = sorted(self.twin_sets, key=lambda twin_set: twin_set.order)
         object.__setattr__(self, "twin_sets", tuple(ordered))
 
     @property
     def epoch_length(self) -> int:
-        """Rows that an epoch draws; the same in every epoch."""
+        """Rows that an epoch draws, the longest where sets of unequal size make unequal epochs."""
         if self.iteration_matched:
             return self.num_real
-        return len(self._round(0, 0, None))
+        staged = self.name in ("curriculum", "adaptive")
+        stages = range(len(self.twin_sets)) if staged else (None,)
+        return max(len(self._round(0, 0, stage)) for stage in stages)
 
     def epoch(self, number: int, stage: int | None = None) -> list[int]:
         """The rows of epoch `number`, in order.
@@ -126,12 +154,14 @@ class Scheme:
         return [row for s in sets for row in self._some(rng, s)]
 
     def _some(self, rng: np.random.Generator, twin_set: TwinSet) -> list[int]:
-        """Up to `twins_per_real` twins of every source in one set, none twice."""
-        return [
-            rows[i]
-            for rows in twin_set.rows
-            for i in rng.permutation(len(rows))[: self.twins_per_real]
-        ]
+        """Up to `twins_per_real` twins of every photograph in one set, or as many of a pool; none
+        twice."""
+        most = self.twins_per_real
+        drawn = [rows[i] for rows in twin_set.rows for i in rng.permutation(len(rows))[:most]]
+        pool = twin_set.pool
+        if pool:
+            drawn += [pool[i] for i in rng.permutation(len(pool))[: most * self.num_real]]
+        return drawn
 
     def _drawn(
         self,
@@ -140,10 +170,11 @@ class Scheme:
         sets: Sequence[TwinSet],
         count: int | None = None,
     ) -> list[int]:
-        """Twins of every source, each from a set drawn uniformly; the source where it has none."""
+        """What stands for every photograph, each from a set drawn uniformly of those that have
+        something; the photograph itself where none has."""
         drawn = []
         for source in sources:
-            having = [s.rows[source] for s in sets if s.rows[source]]
+            having = [rows for s in sets if (rows := s.of_source(source))]
             for _ in range(self.twins_per_real if count is None else count):
                 rows = having[rng.integers(len(having))] if having else (source,)
                 drawn.append(rows[rng.integers(len(rows))])

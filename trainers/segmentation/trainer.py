@@ -1,4 +1,4 @@
-"""Trains a segmentor on photographs with scribbles and their twins."""
+"""Trains a segmentor on photographs with scribbles and synthetic images."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel, Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -17,14 +16,16 @@ from scribblegen.classes import IGNORE_INDEX
 from scribblegen.trainers.segmentation.adaptive import agreement, choose_stage
 from scribblegen.trainers.segmentation.config import SegmentationConfig
 from scribblegen.trainers.segmentation.confusion import confusion_matrix, scores
-from scribblegen.trainers.segmentation.data import SchemeSampler, as_pixels
 from scribblegen.trainers.segmentation.losses import (
     absent_class_loss,
+    at_size_of,
     dense_crf_loss,
     gated_crf_loss,
     partial_cross_entropy,
 )
+from scribblegen.trainers.segmentation.maps import LABEL
 from scribblegen.trainers.segmentation.models import head_parameters
+from scribblegen.trainers.segmentation.views import SchemeSampler, as_pixels
 
 _AUXILIARY_WEIGHT = 0.4  # of UperNet's and DPT's second head, as in their own losses
 _MEASUREMENTS = 20  # of a whole training, by the adaptive scheme
@@ -36,14 +37,17 @@ class SegmentationTrainer(Trainer):
 
     What it mends (transformers 5): weights that resuming and `load_best_model_at_end` lose, losses
     that grow with gradient accumulation, batches without a label, maps of different sizes in
-    evaluation.
+    evaluation. `trainer_hooks` names the parts of the Trainer that it needs for this.
+
+    A method with a loss of its own overrides `segmentation_loss` alone.
 
     Args:
         model: from `open_model`.
-        args: the config.
-        sampler: of the views.
-        mean, std: of the network's input, for values in [0, 1].
-        **options: of `Trainer`: `train_dataset` (`Views`), `eval_dataset` (`WholeImages`), ...
+        args: the options of the training.
+        sampler: says which views an epoch shows; the Trainer's own order if None.
+        mean, std: what the network's input is normalised by, for values in [0, 1].
+        **options: other arguments of `Trainer`: `train_dataset` (`Views`), `eval_dataset`
+            (`WholeImages`), ...
     """
 
     optimizer: Any
@@ -72,10 +76,10 @@ class SegmentationTrainer(Trainer):
         self._mean = torch.tensor(mean).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(std).view(1, 3, 1, 1) * 255
         self._resumed: dict[str, Any] | None = None
-        self._auxiliary: list[Tensor] = []
+        self.auxiliary_logits: list[Tensor] = []  # of the last call, by the heads that have some
         if getattr(model, "auxiliary_head", None) is not None:
             model.auxiliary_head.register_forward_hook(
-                lambda module, inputs, output: self._auxiliary.append(output)
+                lambda module, inputs, output: self.auxiliary_logits.append(output)
             )
 
     def compute_loss(
@@ -85,44 +89,68 @@ class SegmentationTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """The sum of the configured losses; cross-entropy over `num_items_in_batch` pixels."""
-        labels, config = inputs["labels"], self.config
-        self._auxiliary.clear()
+        """This call's part of the loss of an optimiser step: `segmentation_loss` over its calls.
+
+        Args:
+            model: the network, perhaps wrapped.
+            inputs: the entries of a batch, see `Views`.
+            return_outputs: return (loss, outputs of the model).
+            num_items_in_batch: labelled pixels of the whole step, in all processes.
+        """
+        self.auxiliary_logits.clear()
         outputs = model(pixel_values=self._normalised(inputs["pixel_values"]))
-        count = None
+        share, count = 1.0, None
         if num_items_in_batch is not None:
+            share = 1 / getattr(self, "current_gradient_accumulation_steps", 1)
             # Gradients are averaged over the processes, the count is of all of them.
-            count = torch.as_tensor(num_items_in_batch) / self.accelerator.num_processes
-        logits = _at_size(outputs.logits, labels)
+            count = torch.as_tensor(num_items_in_batch) / self.accelerator.num_processes * share
+        loss = share * self.segmentation_loss(outputs, {**inputs, "num_labelled": count})
+        return (loss, outputs) if return_outputs else loss
+
+    def segmentation_loss(self, outputs: Any, batch: dict[str, Any]) -> Tensor:
+        """The loss of one call: the one place where a method with its own loss says it.
+
+        Here the sum of the configured ones. Optimiser steps of several calls take the mean of what
+        this returns.
+
+        Args:
+            outputs: what the model gave; `logits` (B, K, h, w).
+            batch: the entries of `Views`: `pixel_values` (B, 3, H, W) uint8, `labels` (B, H, W)
+                int64, `inside` (B, H, W) bool and the other maps that were asked for. And
+                `num_labelled`, the labelled pixels of an average call of this optimiser step: with
+                it as divisor a sum over labelled pixels weighs each alike, in whatever call it is.
+                None outside of training: then the call's own.
+
+        Returns:
+            Scalar with a gradient.
+        """
+        labels, count, config = batch["labels"], batch["num_labelled"], self.config
+        logits = at_size_of(labels, outputs.logits)
         loss = partial_cross_entropy(logits, labels, count=count)
-        for auxiliary in self._auxiliary:
-            again = partial_cross_entropy(_at_size(auxiliary, labels), labels, count=count)
+        for auxiliary in self.auxiliary_logits:
+            again = partial_cross_entropy(at_size_of(labels, auxiliary), labels, count=count)
             loss = loss + _AUXILIARY_WEIGHT * again
         if config.divide_by_batch:
             loss = loss / len(labels)
-        # The other losses are means over images: of one call among several.
-        share = 1 / getattr(self, "current_gradient_accumulation_steps", 1)
         if config.absent_class_weight:
-            loss = loss + share * config.absent_class_weight * absent_class_loss(logits, labels)
-        if config.dense_crf_weight or config.gated_crf_weight:
-            images = inputs["pixel_values"].float()
-            if config.dense_crf_weight:
-                loss = loss + share * config.dense_crf_weight * dense_crf_loss(
-                    logits,
-                    images,
-                    inputs["inside"],
-                    sigma_rgb=config.crf_sigma_rgb,
-                    sigma_xy=config.crf_sigma_xy,
-                    scale=config.crf_scale,
-                )
-            if config.gated_crf_weight:
-                loss = loss + share * config.gated_crf_weight * gated_crf_loss(
-                    logits, images, inputs["inside"]
-                )
-        return (loss, outputs) if return_outputs else loss
+            loss = loss + config.absent_class_weight * absent_class_loss(logits, labels)
+        if config.dense_crf_weight:
+            loss = loss + config.dense_crf_weight * dense_crf_loss(
+                logits,
+                batch["pixel_values"],
+                batch["inside"],
+                sigma_rgb=config.crf_sigma_rgb,
+                sigma_xy=config.crf_sigma_xy,
+                scale=config.crf_scale,
+            )
+        if config.gated_crf_weight:
+            loss = loss + config.gated_crf_weight * gated_crf_loss(
+                logits, batch["pixel_values"].float(), batch["inside"]
+            )
+        return loss
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """As the Trainer's, with a learning rate of its own for the head where configured."""
+        """The Trainer's optimiser, with the head's own learning rate where one is configured."""
         if self.optimizer is None and self.config.head_learning_rate_factor != 1:
             backbone, head = head_parameters(self.model)
             kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
@@ -183,8 +211,8 @@ class SegmentationTrainer(Trainer):
         device = self.args.device
 
         def read(row: int) -> tuple[Tensor, np.ndarray]:
-            image, label = views.read(row)
-            return self._normalised(as_pixels(image)[None].to(device))[0], label
+            read = views.read(row)
+            return self._normalised(as_pixels(read["image"])[None].to(device))[0], read[LABEL]
 
         return choose_stage(
             scheme.twin_sets,
@@ -229,12 +257,6 @@ def _collated(items: list[dict[str, Tensor]]) -> dict[str, Any]:
 def _summed_scores(prediction: Any) -> dict[str, float]:
     found = scores(np.asarray(prediction.predictions).sum(axis=0, dtype=np.int64))
     return {key: value for key, value in found.items() if isinstance(value, float)}
-
-
-def _at_size(logits: Tensor, labels: Tensor) -> Tensor:
-    return F.interpolate(
-        logits.float(), size=labels.shape[-2:], mode="bilinear", align_corners=False
-    )
 
 
 def _load_weights(model: Any, checkpoint: str | Path) -> None:

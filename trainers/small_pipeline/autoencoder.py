@@ -11,11 +11,11 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from scribblegen.cards.small_model import AUTOENCODER
+from scribblegen.cards.models import AUTOENCODER
 from scribblegen.sources import Source
 from scribblegen.trainers.base.config import TrainingRunConfig
 from scribblegen.trainers.base.plan import Draw
-from scribblegen.trainers.base.training import Training, open_accelerator
+from scribblegen.trainers.base.trainer import DiffusionTrainer
 from scribblegen.trainers.small_pipeline.autoencoder_config import AutoencoderConfig
 from scribblegen.trainers.small_pipeline.photographs import Photographs
 from scribblegen.trainers.small_pipeline.small_model import write_figures
@@ -23,8 +23,8 @@ from scribblegen.trainers.small_pipeline.small_model import write_figures
 _MEASURED = 1024  # photographs that latent statistics and reconstruction are measured on
 
 
-class AutoencoderTrainer:
-    """One training run.
+class AutoencoderTrainer(DiffusionTrainer):
+    """One training run of an autoencoder.
 
     Args:
         config: what is trained.
@@ -33,6 +33,9 @@ class AutoencoderTrainer:
         validation: other photographs, that the reconstruction is measured on.
     """
 
+    project = "scribblegen-autoencoder"
+    config: AutoencoderConfig
+
     def __init__(
         self,
         config: AutoencoderConfig,
@@ -40,31 +43,11 @@ class AutoencoderTrainer:
         source: Source,
         validation: Source | None = None,
     ) -> None:
-        self.config, self.source, self.validation = config, source, validation
-        self.accelerator = open_accelerator(config, run_config)
-        self.output_dir = Path(str(run_config.output_dir))
+        super().__init__(config, run_config, source)
+        self.validation = validation
         self.photographs = Photographs(source, config.resolution)
         self.module = Autoencoding(new_autoencoder(config), config)
-        self.training = Training(
-            self.accelerator,
-            config,
-            run_config,
-            self.module,
-            source,
-            self._load,
-            lambda module, batch: module(*batch),
-            save_weights=self.module.vae.save_pretrained,
-            load_weights=self._load_weights,
-        )
-
-    def train(self) -> Path:
-        """Trains to the end; returns the folder of the autoencoder.
-
-        Raises:
-            FloatingPointError, ValueError: see `Training.run`.
-        """
-        self.training.run("scribblegen-autoencoder")
-        return self.training.finish(self._save_result)
+        self._begin(self.module, self._load)
 
     def _load(self, plan: list[list[Draw]]) -> Iterator[tuple[Tensor, Tensor]]:
         """Images and posterior noise of every list of draws."""
@@ -75,6 +58,13 @@ class AutoencoderTrainer:
             posterior = torch.stack([torch.randn(shape, generator=g) for g in noise])
             device = self.accelerator.device
             yield images.to(device), posterior.to(device)
+
+    def _loss(self, module: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        summed: Tensor = module(*batch)
+        return summed
+
+    def _save_weights(self, folder: Path) -> None:
+        self.module.vae.save_pretrained(folder)
 
     def _load_weights(self, folder: Path) -> None:
         saved = AutoencoderKL.from_pretrained(str(folder), use_safetensors=True)
@@ -131,7 +121,7 @@ class Autoencoding(nn.Module):
 
 
 def _differences(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Of neighbouring columns and rows."""
+    """Differences of neighbouring columns, and of neighbouring rows."""
     return images[..., 1:] - images[..., :-1], images[..., 1:, :] - images[..., :-1, :]
 
 

@@ -17,8 +17,8 @@ class AutoencoderConfig(TrainingConfig):
     latent_channels: int = option(4, "Channels of the latents.")
     layers_per_block: int = option(1, "Residual layers of a level.")
     norm_num_groups: int = option(8, "Groups of the normalisation.")
-    gradient_weight: float = option(0.5, "Of the L1 error of the image's differences.")
-    kl_weight: float = option(2e-5, "Of the latents' Kullback-Leibler divergence.")
+    gradient_weight: float = option(0.5, "Weight of the L1 error of the image's differences.")
+    kl_weight: float = option(2e-5, "Weight of the latents' Kullback-Leibler divergence.")
 
     def __post_init__(self) -> None:
         super().__post_init__()

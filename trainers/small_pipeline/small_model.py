@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from scribblegen import __version__
-from scribblegen.cards.small_model import render_small_model_card
+from scribblegen.cards.models import render_small_model_card
 from scribblegen.configs import to_dict, without_paths
 from scribblegen.trainers.base.config import TrainingConfig
 

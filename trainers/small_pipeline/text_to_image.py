@@ -17,7 +17,7 @@ from diffusers import (
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-from scribblegen.cards.small_model import TEXT_TO_IMAGE
+from scribblegen.cards.models import TEXT_TO_IMAGE
 from scribblegen.families.loading_errors import loading
 from scribblegen.families.schedule import read_prediction
 from scribblegen.families.stable_diffusion.networks import frozen
@@ -26,7 +26,7 @@ from scribblegen.sources import Source
 from scribblegen.trainers.base.attention import use_fast_attention
 from scribblegen.trainers.base.config import TrainingRunConfig
 from scribblegen.trainers.base.plan import Draw
-from scribblegen.trainers.base.training import Training, open_accelerator
+from scribblegen.trainers.base.trainer import DiffusionTrainer
 from scribblegen.trainers.noise import Noise, add_noise, draw_noise
 from scribblegen.trainers.small_pipeline.latent_cache import LatentCache
 from scribblegen.trainers.small_pipeline.small_model import write_figures
@@ -41,7 +41,7 @@ class CaptionedLatents:
     Args:
         latents: (2, B, C, h, w): mean and std, unscaled.
         tokens: (B, T) int64; those of no text where it is dropped.
-        noise: of the draws.
+        noise: what is random about the draws.
     """
 
     latents: Tensor
@@ -49,8 +49,8 @@ class CaptionedLatents:
     noise: Noise
 
 
-class TextToImageTrainer:
-    """One training run.
+class TextToImageTrainer(DiffusionTrainer):
+    """One training run of a text-to-image pipeline, which it leaves in diffusers' layout.
 
     Args:
         config: what is trained.
@@ -61,14 +61,15 @@ class TextToImageTrainer:
         ValueError, OSError: the autoencoder is missing, or a photograph has no caption.
     """
 
+    project = "scribblegen-text-to-image"
+    config: TextToImageConfig
+
     def __init__(
         self, config: TextToImageConfig, run_config: TrainingRunConfig, source: Source
     ) -> None:
         if config.vae_model_name_or_path is None:
             raise ValueError("`vae_model_name_or_path` must be given: the autoencoder.")
-        self.config, self.source = config, source
-        self.accelerator = open_accelerator(config, run_config)
-        self.output_dir = Path(str(run_config.output_dir))
+        super().__init__(config, run_config, source)
         name = config.vae_model_name_or_path
         with loading("vae_model_name_or_path", name):
             vae = AutoencoderKL.from_pretrained(name, use_safetensors=True)
@@ -80,26 +81,7 @@ class TextToImageTrainer:
         if config.mixed_precision == "bf16":
             use_fast_attention(self.module.unet, self.accelerator.device)
         self.prediction = read_prediction(scheduler_config(config.prediction_type))
-        self.training = Training(
-            self.accelerator,
-            config,
-            run_config,
-            self.module,
-            source,
-            self._load,
-            self._loss,
-            save_weights=self._save_weights,
-            load_weights=self._load_weights,
-        )
-
-    def train(self) -> Path:
-        """Trains to the end; returns the folder of the pipeline, in diffusers' layout.
-
-        Raises:
-            FloatingPointError, ValueError: see `Training.run`.
-        """
-        self.training.run("scribblegen-text-to-image")
-        return self.training.finish(self._save_result)
+        self._begin(self.module, self._load)
 
     @torch.no_grad()
     def _encode(self, images: Tensor) -> Tensor:

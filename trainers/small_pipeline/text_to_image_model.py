@@ -33,7 +33,7 @@ class TextToImage(nn.Module):
 
     Args:
         vae: its latents.
-        num_tokens: of the tokenizer.
+        num_tokens: how many tokens the tokenizer knows.
         config: sizes and seed.
     """
 

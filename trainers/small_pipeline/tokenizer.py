@@ -12,7 +12,7 @@ def word_tokenizer(captions: Sequence[str], length: int) -> CLIPTokenizer:
     """A CLIP tokenizer in which each word of `captions` is one token; others are spelled.
 
     Args:
-        captions: of a source.
+        captions: the captions of a source.
         length: tokens of a prompt, first and last included.
 
     Raises:
