@@ -12,7 +12,7 @@ import torch
 
 from scribblegen.builders.config import ScenesConfig
 from scribblegen.builders.sources import open_source
-from scribblegen.families.stable_diffusion.networks import Diffusion
+from scribblegen.families.stable_diffusion.family import StableDiffusion
 from scribblegen.records import Sample
 from scribblegen.tiny.random_weights import random_diffusion
 
@@ -40,7 +40,7 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 
 
 @pytest.fixture(scope="session")
-def diffusion() -> Diffusion:
+def diffusion() -> StableDiffusion:
     """A random pipeline that fits the scenes."""
     return random_diffusion(NUM_SCENE_CHANNELS)
 

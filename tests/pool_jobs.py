@@ -1,10 +1,13 @@
 """Jobs for the denoiser pool, and the stock pipeline of the same parts."""
 
+from dataclasses import replace
+from typing import NamedTuple
+
 import torch
 from diffusers import DDIMScheduler, StableDiffusionControlNetImg2ImgPipeline
 
-from scribblegen.engine.encode_ratio import timesteps_of
-from scribblegen.engine.jobs import Conditions, Job
+from scribblegen.engine.encode_ratio import Timesteps, timesteps_of
+from scribblegen.engine.jobs import Job, Trajectory
 
 PROMPT = "a photo of cat, dog"
 CHANNELS = 9
@@ -28,11 +31,39 @@ def stock(parts, kind=StableDiffusionControlNetImg2ImgPipeline):
     return pipeline
 
 
+class Key(NamedTuple):
+    """Which image of a test's jobs."""
+
+    job: object
+    timesteps: Timesteps
+    guidance_scale: float
+
+
+def trajectories(number, runs, conditional, null=None):
+    """One for every guidance scale of every run: `runs` is of (timesteps, guidance scales)."""
+    return tuple(
+        Trajectory(Key(number, timesteps, w), timesteps, w, conditional, null)
+        for timesteps, scales in runs
+        for w in scales
+    )
+
+
+def conditions_of(task):
+    """The conditional and the null condition of a job's first trajectory."""
+    return task.trajectories[0].conditional, task.trajectories[0].null
+
+
+def with_runs(task, runs, **changes):
+    """A job with other runs, under its own conditions."""
+    number = task.trajectories[0].key.job
+    return replace(task, trajectories=trajectories(number, runs, *conditions_of(task)), **changes)
+
+
 def job(
     networks,
     image,
     conditioning,
-    grids,
+    runs,
     *,
     seed=5,
     conditioning_rows=1,
@@ -50,9 +81,10 @@ def job(
     drawn = torch.randn(2, *mean.shape, generator=generator).to(networks.device)
     latents, noise = networks.sample_latents(mean, std, drawn[0]), drawn[1]
     embedded = networks.embed_conditioning(conditioning.repeat(conditioning_rows, 1, 1, 1))[0]
-    prompts = (networks.embed_prompt(prompt), networks.embed_prompt(""))
-    conditions = Conditions(prompts, (embedded, embedded))
-    return Job(key, group, latents[0], noise[0], conditions, tuple(grids))
+    scale = torch.tensor(1.0, device=networks.device)
+    followed = {"conditioning": embedded, "conditioning_scale": scale}
+    conditional, null = ({**networks.prompt(text), **followed} for text in (prompt, ""))
+    return Job(group, noise[0], latents[0], trajectories(key, runs, conditional, null))
 
 
 def as_unit(image):
@@ -61,11 +93,11 @@ def as_unit(image):
 
 def full_grid_jobs(networks, count, *, ratios=10, scales=SCALES, steps=10):
     generator = torch.Generator().manual_seed(7)
-    grids = [(timesteps_of(i / ratios, steps), scales) for i in range(1, ratios + 1)]
+    runs = [(timesteps_of(i / ratios, steps), scales) for i in range(1, ratios + 1)]
     jobs = []
     for key in range(count):
         image = torch.rand(1, 3, 64, 64, generator=generator) * 2 - 1
         drawn = (torch.rand(1, CHANNELS, 64, 64, generator=generator) > 0.8).float()
         prompt = f"a photo of {key}"
-        jobs.append(job(networks, image, drawn, grids, seed=key, key=key, prompt=prompt))
+        jobs.append(job(networks, image, drawn, runs, seed=key, key=key, prompt=prompt))
     return jobs

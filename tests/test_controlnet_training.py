@@ -16,7 +16,7 @@ from PIL import Image
 from scribblegen.builders.config import FolderConfig, ScenesConfig
 from scribblegen.builders.sources import open_source
 from scribblegen.families.stable_diffusion.controlnet_record import read_record
-from scribblegen.families.stable_diffusion.networks import Diffusion
+from scribblegen.families.stable_diffusion.family import StableDiffusion
 from scribblegen.hub.models import model_files
 from scribblegen.hub.upload import Uploaded
 from scribblegen.methods.base import Place
@@ -193,15 +193,16 @@ def test_the_result_generates_and_knows_how_it_was_trained(tmp_path, prediction_
     assert record.class_names == source.classes.names
     assert record.conditioning_encoding == "one_hot" and len(record.null_conditioning) == 13
     assert any(record.null_conditioning), "the null conditioning was trained"
-    diffusion = Diffusion(**{**parts, "controlnet": controlnet})
+    diffusion = StableDiffusion(**{**parts, "controlnet": controlnet})
     method = ScribbleGen(
         ScribbleGenConfig(guidance_scales=[2], encode_ratios=[0.5], num_inference_steps=2, rows=2),
         diffusion,
         source.classes,
     )
-    assert method.null_condition == "hint"
+    assert method.config.null_condition == "hint"
     null = torch.tensor(record.null_conditioning)[None, :, None, None].expand(1, 13, 64, 64)
-    assert torch.equal(method._null_conditioning((64, 64)), diffusion.embed_conditioning(null)[0])
+    made = method.jobs.null_conditioning((64, 64))["conditioning"]
+    assert torch.equal(made, diffusion.embed_conditioning(null)[0])
     (twin,) = method.twins([(Place("train", 0, 0), source.read(0))])
     assert torch.isfinite(twin.image).all()
 
@@ -210,10 +211,10 @@ def test_the_result_generates_and_knows_how_it_was_trained(tmp_path, prediction_
 def test_training_and_generation_embed_a_prompt_alike(use_attention_mask):
     parts = random_parts(13)
     parts["text_encoder"].config.use_attention_mask = use_attention_mask
-    diffusion = Diffusion(**parts)
+    diffusion = StableDiffusion(**parts)
     base = FrozenBase(parts, torch.device("cpu"), torch.float32)
     for prompt in ("", "a cat, a sofa"):
-        assert torch.equal(base.embed(prompt), diffusion.embed_prompt(prompt))
+        assert torch.equal(base.embed(prompt), diffusion.prompt(prompt)["prompt"])
 
 
 def test_validation_pictures_are_drawn(tmp_path):

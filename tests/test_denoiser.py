@@ -2,17 +2,19 @@
 
 import copy
 import logging
+from dataclasses import replace
 
 import pytest
 import torch
 from diffusers import AutoencoderTiny
 
+from scribblegen.engine.denoising import Denoising
 from scribblegen.engine.encode_ratio import SAMPLERS, timesteps_of
-from scribblegen.engine.jobs import Conditions, Job
-from scribblegen.engine.pool import DenoiserPool, Denoising
+from scribblegen.engine.pool import DenoiserPool
 from scribblegen.families.compiled import compiled
-from scribblegen.families.stable_diffusion.denoiser import Denoiser
-from scribblegen.families.stable_diffusion.networks import Diffusion
+from scribblegen.families.stable_diffusion.deep_cache import DeepCache
+from scribblegen.families.stable_diffusion.denoiser import StableDiffusionDenoiser
+from scribblegen.families.stable_diffusion.family import StableDiffusion
 from scribblegen.families.stable_diffusion.shared_prefix import prefix_modules, share_prefix
 from scribblegen.tiny.random_weights import random_parts
 from tests.pool_jobs import (
@@ -23,9 +25,12 @@ from tests.pool_jobs import (
     SCALES,
     UNIT_IMAGE,
     as_unit,
+    conditions_of,
     full_grid_jobs,
     job,
     stock,
+    trajectories,
+    with_runs,
 )
 from tests.test_samplers import stock as stock_scheduler
 
@@ -37,7 +42,7 @@ def parts():
 
 @pytest.fixture(scope="module")
 def networks(parts):
-    return Diffusion(**parts)
+    return StableDiffusion(**parts)
 
 
 def pair_arguments(networks, rows, *, same_conditioning=True):
@@ -46,23 +51,27 @@ def pair_arguments(networks, rows, *, same_conditioning=True):
     conditionings = networks.embed_conditioning(
         torch.rand(rows, CHANNELS, 64, 64, generator=generator)
     )
-    return (
-        torch.randn(half, 4, 16, 16, generator=generator).repeat(2, 1, 1, 1),
-        torch.randint(0, 1000, (half,), generator=generator).repeat(2),
-        torch.randn(rows, *networks.embed_prompt("").shape, generator=generator),
-        conditionings[:half].repeat(2, 1, 1, 1) if same_conditioning else conditionings,
-    )
+    latents = torch.randn(half, 4, 16, 16, generator=generator).repeat(2, 1, 1, 1)
+    timesteps = torch.randint(0, 1000, (half,), generator=generator).repeat(2)
+    same = conditionings[:half].repeat(2, 1, 1, 1)
+    condition = {
+        "prompt": torch.randn(rows, *networks.prompt("")["prompt"].shape, generator=generator),
+        "conditioning": same if same_conditioning else conditionings,
+        "conditioning_scale": torch.ones(rows),
+    }
+    return latents, timesteps, condition
 
 
 @pytest.mark.parametrize("rows", [2, 4, 8, 16])
 def test_a_shared_prefix_changes_no_bit(networks, rows):
     arguments = pair_arguments(networks, rows)
     alone = networks.denoiser(*arguments)
-    assert torch.equal(networks.denoiser(*arguments, paired=True, same_conditioning=True), alone)
-    assert torch.equal(networks.denoiser(*arguments, paired=True), alone)
+    shared = frozenset({"conditioning", "conditioning_scale"})
+    assert torch.equal(networks.denoiser(*arguments, shared=shared), alone)
+    assert torch.equal(networks.denoiser(*arguments, shared=frozenset()), alone)
     other_conditioning = pair_arguments(networks, rows, same_conditioning=False)
     alone = networks.denoiser(*other_conditioning)
-    assert torch.equal(networks.denoiser(*other_conditioning, paired=True), alone)
+    assert torch.equal(networks.denoiser(*other_conditioning, shared=frozenset()), alone)
 
 
 def test_a_shared_prefix_is_evaluated_once_per_pair(networks):
@@ -78,7 +87,7 @@ def test_a_shared_prefix_is_evaluated_once_per_pair(networks):
         if not name.endswith("attn1")  # called without positional arguments
     ]
     handles = [module.register_forward_hook(count) for module in watched]
-    networks.denoiser(*pair_arguments(networks, 8), paired=True, same_conditioning=True)
+    networks.denoiser(*pair_arguments(networks, 8), shared=frozenset({"conditioning"}))
     assert rows == [4] * len(watched)
     rows.clear()
     networks.denoiser(*pair_arguments(networks, 8))
@@ -124,6 +133,11 @@ def test_guided_rows_go_together_as_pairs(networks):
     assert pool.counts["paired_calls"] / pool.counts["calls"] > 0.6
 
 
+def controlled_in(start, end, probe=None):
+    windows = {name: (start, end) for name in ("conditioning", "conditioning_scale")}
+    return Denoising(windows=windows, probe=probe)
+
+
 @pytest.mark.parametrize("start, end", [(0.0, 0.5), (0.3, 1.0), (0.2, 0.8)])
 def test_control_in_a_part_of_the_steps_is_the_stock_pipeline_s(parts, networks, start, end):
     expected = stock(parts)(
@@ -139,12 +153,10 @@ def test_control_in_a_part_of_the_steps_is_the_stock_pipeline_s(parts, networks,
         generator=torch.Generator().manual_seed(5),
         output_type="pt",
     ).images[0]
-    cells = [(timesteps_of(0.8, 10), (3.0,))]
+    runs = [(timesteps_of(0.8, 10), (3.0,))]
     for rows in (2, 8):
-        pool = DenoiserPool(
-            networks, rows=rows, denoising=Denoising(control_start=start, control_end=end)
-        )
-        (twin,) = pool.run([job(networks, IMAGE, CONDITIONING, cells, conditioning_rows=2)])
+        pool = DenoiserPool(networks, rows=rows, denoising=controlled_in(start, end))
+        (twin,) = pool.run([job(networks, IMAGE, CONDITIONING, runs, conditioning_rows=2)])
         assert (as_unit(twin.image) - expected).abs().max() < 2e-5
 
 
@@ -164,12 +176,11 @@ def test_few_step_samplers_equal_the_stock_pipeline(parts, networks, sampler, ra
         generator=torch.Generator().manual_seed(5),
         output_type="pt",
     ).images[0]
-    grid = timesteps_of(ratio, 8, sampler=sampler, pure_noise_at_one=False)
-    base = job(networks, IMAGE, CONDITIONING, [(grid, (2.0,))], conditioning_rows=2)
+    run = timesteps_of(ratio, 8, sampler=sampler, pure_noise_at_one=False)
+    base = job(networks, IMAGE, CONDITIONING, [(run, (2.0,))], conditioning_rows=2)
     generator = torch.Generator().manual_seed(5)
-    draws = torch.randn(2 + grid.num_steps, 1, 4, 16, 16, generator=generator)
-    noises = tuple(draw[0] for draw in draws[2:])
-    task = Job(0, 0, base.latents, base.noise, base.conditions, base.cells, noises)
+    draws = torch.randn(2 + run.num_steps, 1, 4, 16, 16, generator=generator)
+    task = replace(base, step_noises=tuple(draw[0] for draw in draws[2:]))
     (twin,) = DenoiserPool(networks, rows=2, denoising=Denoising(sampler=sampler)).run([task])
     assert (as_unit(twin.image) - expected).abs().max() < 5e-5
 
@@ -177,24 +188,23 @@ def test_few_step_samplers_equal_the_stock_pipeline(parts, networks, sampler, ra
 @pytest.mark.parametrize(
     "denoising",
     [
-        Denoising(control_end=0.5),
-        Denoising(deep_cache_interval=2),
-        Denoising(deep_cache_interval=3, control_end=0.6),
+        controlled_in(0, 0.5),
+        Denoising(probe=DeepCache(2)),
+        controlled_in(0, 0.6, DeepCache(3)),
         *(Denoising(sampler=sampler) for sampler in SAMPLERS),
     ],
-    ids=str,
+    ids=lambda d: f"{d.sampler} {len(d.windows)} {d.probe and d.probe.interval}",
 )
 def test_an_approximated_sample_does_not_depend_on_its_batch_mates_either(networks, denoising):
     jobs = []
-    for base in full_grid_jobs(networks, 4, ratios=3, scales=(1.0, 3.0)):
-        grids = [timesteps_of(r, 9, sampler=denoising.sampler) for r in (0.4, 1.0)]
-        generator = torch.Generator().manual_seed(base.key)
+    runs = [(timesteps_of(r, 9, sampler=denoising.sampler), (1.0, 3.0)) for r in (0.4, 1.0)]
+    for number, base in enumerate(full_grid_jobs(networks, 4, ratios=3, scales=(1.0, 3.0))):
+        generator = torch.Generator().manual_seed(number)
         noises = tuple(torch.randn(9, 4, 16, 16, generator=generator))
-        cells = tuple((grid, (1.0, 3.0)) for grid in grids)
-        jobs.append(Job(base.key, 0, base.latents, base.noise, base.conditions, cells, noises))
+        jobs.append(with_runs(base, runs, step_noises=noises))
     images = [
         {
-            (twin.key, twin.grid, twin.guidance_scale): twin.image
+            twin.key: twin.image
             for some in batch
             for twin in DenoiserPool(networks, rows=8, denoising=denoising).run(some)
         }
@@ -207,24 +217,37 @@ def test_an_approximated_sample_does_not_depend_on_its_batch_mates_either(networ
 def test_a_shallow_step_over_its_own_features_is_the_whole_step(networks):
     arguments = pair_arguments(networks, 4)
     whole = networks.denoiser(*arguments)
-    kept, features = networks.denoiser.keeping(*arguments)
-    shallow = networks.denoiser.shallow(*arguments[:3], features)
-    assert (kept - whole).abs().max() < 1e-5
-    assert (shallow - whole).abs().max() < 1e-5
-    without = networks.denoiser(*arguments, controlled=False)
-    assert (networks.denoiser.keeping(*arguments, 0.0)[0] - without).abs().max() < 1e-5
+    latents, timesteps, condition = arguments
+    cache = DeepCache(2)
+
+    def watched(condition):
+        with cache.attach(networks.networks, condition):
+            output = networks.denoiser.observed(latents, timesteps, condition)
+        kept = cache.collect()
+        return output, cache.predict(networks.networks, latents, timesteps, condition, kept)
+
+    for output in watched(condition):
+        assert (output - whole).abs().max() < 1e-5
+    uncontrolled = {"prompt": condition["prompt"]}
+    scaled_to_nothing = {**condition, "conditioning_scale": torch.zeros(4)}
+    without = networks.denoiser(latents, timesteps, uncontrolled)
+    assert torch.equal(networks.denoiser(latents, timesteps, scaled_to_nothing), without)
     assert (without - whole).abs().max() > 1e-2
+    for one, other in zip(watched(uncontrolled), watched(scaled_to_nothing), strict=True):
+        assert (one - without).abs().max() < 1e-5
+        assert torch.equal(one, other)
 
 
 def test_a_deep_cache_spares_rows_and_stays_near(networks):
-    cells = [(timesteps_of(1.0, 12), (2.0,))]
+    runs = [(timesteps_of(1.0, 12), (2.0,))]
     images, calls = [], []
     handle = networks.unet.mid_block.register_forward_hook(lambda *_: calls.append(1))
-    for interval in (1, 3):
+    for interval, probe in ((1, None), (3, DeepCache(3))):
         calls.clear()
-        pool = DenoiserPool(networks, rows=2, denoising=Denoising(deep_cache_interval=interval))
-        (twin,) = pool.run([job(networks, IMAGE, CONDITIONING, cells)])
+        pool = DenoiserPool(networks, rows=2, denoising=Denoising(probe=probe))
+        (twin,) = pool.run([job(networks, IMAGE, CONDITIONING, runs)])
         assert len(calls) == 12 // interval
+        assert twin.left == {}
         images.append(twin.image)
     handle.remove()
     assert 0 < (images[0] - images[1]).abs().max() < 1
@@ -238,36 +261,47 @@ def test_a_tiny_vae_decodes_instead(parts):
         num_encoder_blocks=(1, 1, 1),
         num_decoder_blocks=(1, 1, 1),
     )
-    networks = Diffusion(**parts, tiny_vae=tiny_vae)
+    networks = StableDiffusion(**parts, tiny_vae=tiny_vae)
     latents = torch.randn(2, 4, 16, 16)
     assert torch.equal(networks.decode(latents), tiny_vae.decode(latents).sample)
     assert networks.decode(latents).shape == (2, 3, 64, 64)
-    assert networks.fingerprint() != Diffusion(**parts).fingerprint()
+    assert networks.fingerprint() != StableDiffusion(**parts).fingerprint()
 
 
-class RoundsByKind(Denoiser):
+class RoundsByKind(StableDiffusionDenoiser):
     """As torch.compile does it: each form of a call is a graph that rounds in its own way."""
 
-    def __call__(self, *arguments, paired=False, controlled=True, **options):
-        output = super().__call__(*arguments, paired=paired, controlled=controlled, **options)
-        return output + 1e-3 * paired + 1e-4 * controlled
+    def __call__(self, latents, timesteps, condition, *, shared=None):
+        output = super().__call__(latents, timesteps, condition, shared=shared)
+        paired, same = shared is not None, "conditioning" in (shared or ())
+        return output + 1e-3 * paired + 1e-4 * ("conditioning" in condition) + 1e-5 * same
 
 
 def rounding_by_kind(parts):
-    networks = Diffusion(**parts)
+    networks = StableDiffusion(**parts)
     networks.is_compiled = True
     networks.denoiser = RoundsByKind(networks.unet, networks.controlnet)
     return networks
 
 
-@pytest.mark.parametrize("denoising", [Denoising(), Denoising(control_end=0.5)], ids=str)
-def test_a_row_always_goes_through_the_same_graph(parts, denoising):
+@pytest.mark.parametrize("denoising", [Denoising(), controlled_in(0, 0.5)], ids=["all", "half"])
+@pytest.mark.parametrize("null", ["alike", "of two kinds", "uncontrolled"])
+def test_a_row_always_goes_through_the_same_graph(parts, denoising, null):
     networks = rounding_by_kind(parts)
     jobs = full_grid_jobs(networks, 4, ratios=3, scales=(1.0, 3.0), steps=9)
+    for number in () if null == "alike" else (0, 2):
+        conditional, unconditional = conditions_of(jobs[number])
+        others = {"conditioning": conditional["conditioning"] * 0.5}
+        changed = {**unconditional, **others}
+        if null == "uncontrolled":
+            changed = {"prompt": unconditional["prompt"]}
+        runs = [(t.timesteps, (t.guidance_scale,)) for t in jobs[number].trajectories]
+        made = trajectories(number, runs, conditional, changed)
+        jobs[number] = replace(jobs[number], trajectories=made)
 
     def images(some):
         pool = DenoiserPool(networks, rows=8, denoising=denoising)
-        return {(t.key, t.grid, t.guidance_scale): t.image for t in pool.run(some)}
+        return {t.key: t.image for t in pool.run(some)}
 
     together, backwards = images(jobs), images(jobs[::-1])
     alone = {k: v for one in jobs for k, v in images([one]).items()}
@@ -304,10 +338,12 @@ def test_what_cannot_be_compiled_runs_as_it_is_with_one_warning(caplog):
 def test_conditions_of_another_source_are_never_taken(networks):
     """Rows of a pair keep their own conditionings and prompts."""
     base, other = full_grid_jobs(networks, 2, ratios=1, scales=(3.0,))
-    mixed = Conditions(base.conditions.prompts, other.conditions.conditionings)
-    jobs = [base, Job(1, 0, base.latents, base.noise, mixed, base.cells)]
-    together = {t.key: t.image for t in DenoiserPool(networks, rows=8).run(jobs)}
-    for one in jobs:
+    theirs = {"conditioning": conditions_of(other)[0]["conditioning"]}
+    mixed = [{**condition, **theirs} for condition in conditions_of(base)]
+    runs = [(base.trajectories[0].timesteps, (3.0,))]
+    jobs = [base, replace(base, trajectories=trajectories(1, runs, *mixed))]
+    together = {t.key.job: t.image for t in DenoiserPool(networks, rows=8).run(jobs)}
+    for number, one in enumerate(jobs):
         (alone,) = DenoiserPool(networks, rows=8).run([one])
-        assert torch.equal(alone.image, together[one.key])
+        assert torch.equal(alone.image, together[number])
     assert not torch.equal(together[0], together[1])

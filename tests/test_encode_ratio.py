@@ -1,4 +1,4 @@
-"""Encode ratio -> timesteps: the reference's table, diffusers' grid, and no lost step."""
+"""Encode ratio -> timesteps: the reference's table, diffusers' own, and no lost step."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ from diffusers import DDIMScheduler
 
 from scribblegen.engine.encode_ratio import (
     FINAL,
-    NoiseSchedule,
     Timesteps,
+    TimestepSpacing,
     all_timesteps,
     num_steps_run,
     timesteps_of,
@@ -56,9 +56,9 @@ def scheduler_of(spacing: str = "leading", offset: int = 1) -> DDIMScheduler:
 def test_the_reference_s_table_is_reproduced(
     ratio: float, start: int, kept: float, sigma: float, first: int, stride: int
 ) -> None:
-    grid = parity(ratio)
-    assert (grid.start, grid.timesteps[0], grid.num_steps) == (start, first, 50)
-    assert set(np.diff(grid.timesteps)) == {-stride} and grid.timesteps[-1] == 1
+    run = parity(ratio)
+    assert (run.start, run.timesteps[0], run.num_steps) == (start, first, 50)
+    assert set(np.diff(run.timesteps)) == {-stride} and run.timesteps[-1] == 1
     alphas = np.cumprod(1 - np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2)
     assert round(float(np.sqrt(alphas[start])), 3) == kept
     assert round(float(np.sqrt(1 - alphas[start])), 3) == sigma
@@ -66,8 +66,8 @@ def test_the_reference_s_table_is_reproduced(
 
 def test_the_last_step_of_the_reference_lands_on_the_first_training_timestep() -> None:
     for ratio, *_ in TABLE:
-        grid = parity(ratio)
-        assert grid.previous == (*grid.timesteps[1:], 0)
+        run = parity(ratio)
+        assert run.previous == (*run.timesteps[1:], 0)
 
 
 def test_the_reference_s_corner_cases() -> None:
@@ -79,28 +79,28 @@ def test_the_reference_s_corner_cases() -> None:
 
 
 @pytest.mark.parametrize("mode", ["proportional", "fixed"])
-def test_at_one_denoising_starts_from_pure_noise_over_the_whole_grid(mode: str) -> None:
-    grid = timesteps_of(1.0, 50, mode=mode)
-    assert grid.start is None
-    assert grid.timesteps == all_timesteps(50, NoiseSchedule()) == tuple(range(981, 0, -20))
+def test_at_one_denoising_starts_from_pure_noise_over_all_timesteps(mode: str) -> None:
+    run = timesteps_of(1.0, 50, mode=mode)
+    assert run.start is None
+    assert run.timesteps == all_timesteps(50, TimestepSpacing()) == tuple(range(981, 0, -20))
     leaking = timesteps_of(1.0, 50, mode=mode, pure_noise_at_one=False)
-    assert leaking.start == 981 and leaking.timesteps == grid.timesteps
+    assert leaking.start == 981 and leaking.timesteps == run.timesteps
 
 
 @pytest.mark.parametrize("mode", ["proportional", "fixed"])
 @pytest.mark.parametrize("ratio", [0.05, 0.1005, 0.35, 0.5, 0.77, 0.9995])
 def test_by_default_the_noise_is_that_of_the_first_step(mode: str, ratio: float) -> None:
-    grid = timesteps_of(ratio, 50, mode=mode)
-    assert grid.start == grid.timesteps[0]
+    run = timesteps_of(ratio, 50, mode=mode)
+    assert run.start == run.timesteps[0]
     unaligned = timesteps_of(ratio, 50, mode=mode, aligned_start=False)
-    assert unaligned.start == int(999 * ratio) and unaligned.timesteps == grid.timesteps
+    assert unaligned.start == int(999 * ratio) and unaligned.timesteps == run.timesteps
 
 
 def test_every_mode_starts_from_pure_noise_only_at_one() -> None:
     for aligned in (True, False):
         for mode in ("proportional", "fixed"):
-            grids = [timesteps_of(r, 20, mode=mode, aligned_start=aligned) for r in (0.99, 1.0)]
-            assert [grid.start is None for grid in grids] == [False, True]
+            runs = [timesteps_of(r, 20, mode=mode, aligned_start=aligned) for r in (0.99, 1.0)]
+            assert [run.start is None for run in runs] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -136,76 +136,76 @@ OVERFULL = (61, 103, 121)
 
 @pytest.mark.parametrize(("spacing", "offset"), SPACINGS)
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 10, 20, 30, 49, 50, 51, 77, 100, 250, 333, 500, 999])
-def test_the_grid_is_diffusers_own(spacing: str, offset: int, steps: int) -> None:
+def test_the_timesteps_are_diffusers_own(spacing: str, offset: int, steps: int) -> None:
     scheduler = scheduler_of(spacing, offset)
     scheduler.set_timesteps(steps)
-    assert all_timesteps(steps, NoiseSchedule(1000, spacing, offset)) == tuple(
+    assert all_timesteps(steps, TimestepSpacing(1000, spacing, offset)) == tuple(
         scheduler.timesteps.tolist()
     )
 
 
 @pytest.mark.parametrize(("spacing", "offset"), SPACINGS)
-def test_every_grid_holds_n_different_training_timesteps(spacing: str, offset: int) -> None:
+def test_every_spacing_holds_n_different_training_timesteps(spacing: str, offset: int) -> None:
     for steps in range(1, 1000):
-        grid = all_timesteps(steps, NoiseSchedule(1000, spacing, offset))
-        assert len(grid) == len(set(grid)) == steps and 0 <= min(grid) and max(grid) < 1000, steps
-        assert list(grid) == sorted(grid, reverse=True)
+        run = all_timesteps(steps, TimestepSpacing(1000, spacing, offset))
+        assert len(run) == len(set(run)) == steps and 0 <= min(run) and max(run) < 1000, steps
+        assert list(run) == sorted(run, reverse=True)
 
 
 @pytest.mark.parametrize("steps", OVERFULL)
 def test_a_step_that_diffusers_has_too_much_is_left_out(steps: int) -> None:
     scheduler = scheduler_of("trailing", 0)
     scheduler.set_timesteps(steps)
-    grid = all_timesteps(steps, NoiseSchedule(1000, "trailing", 0))
-    assert tuple(scheduler.timesteps.tolist()) in (grid, (*grid, -1))
+    run = all_timesteps(steps, TimestepSpacing(1000, "trailing", 0))
+    assert tuple(scheduler.timesteps.tolist()) in (run, (*run, -1))
 
 
 @pytest.mark.parametrize(("spacing", "offset"), SPACINGS)
 @pytest.mark.parametrize("steps", [10, 20, 50, 77])
 @pytest.mark.parametrize("ratio", [0.1, 0.35, 0.58, 0.8, 1.0])
-def test_proportional_runs_the_tail_of_diffusers_grid(
+def test_proportional_runs_the_tail_of_diffusers_timesteps(
     spacing: str, offset: int, steps: int, ratio: float
 ) -> None:
     scheduler = scheduler_of(spacing, offset)
     scheduler.set_timesteps(steps)
-    grid = timesteps_of(ratio, steps, schedule=NoiseSchedule(1000, spacing, offset))
-    assert grid.timesteps == tuple(scheduler.timesteps[-num_steps_run(ratio, steps) :].tolist())
-    landed = [t - 1000 // steps for t in grid.timesteps]  # DDIMScheduler.step's own rule
-    assert grid.previous == tuple(t if t >= 0 else FINAL for t in landed)
-    assert all(p < t for p, t in zip(grid.previous, grid.timesteps, strict=True))
+    run = timesteps_of(ratio, steps, spacing=TimestepSpacing(1000, spacing, offset))
+    assert run.timesteps == tuple(scheduler.timesteps[-num_steps_run(ratio, steps) :].tolist())
+    landed = [t - 1000 // steps for t in run.timesteps]  # DDIMScheduler.step's own rule
+    assert run.previous == tuple(t if t >= 0 else FINAL for t in landed)
+    assert all(p < t for p, t in zip(run.previous, run.timesteps, strict=True))
 
 
 def test_leading_steps_follow_each_other_and_the_last_one_is_final() -> None:
     for ratio in (0.1, 0.5, 1.0):
-        grid = timesteps_of(ratio, 50)
-        assert grid.previous == (*grid.timesteps[1:], FINAL)
+        run = timesteps_of(ratio, 50)
+        assert run.previous == (*run.timesteps[1:], FINAL)
 
 
 @pytest.mark.parametrize("percent", range(5, 101, 5))
-def test_fixed_equals_a_longer_diffusers_grid_at_50_steps(percent: int) -> None:
+def test_fixed_equals_longer_diffusers_timesteps_at_50_steps(percent: int) -> None:
     ratio = percent / 100
     scheduler = scheduler_of()
     scheduler.set_timesteps(int(50 / ratio))
-    grid = timesteps_of(ratio, 50, mode="fixed")
-    assert grid.timesteps == tuple(scheduler.timesteps[-50:].tolist())
+    run = timesteps_of(ratio, 50, mode="fixed")
+    assert run.timesteps == tuple(scheduler.timesteps[-50:].tolist())
 
 
 @pytest.mark.parametrize("steps", [10, 25, 30, 50])
 def test_fixed_points_do_not_hang_on_the_last_bit(steps: int) -> None:
     for percent in range(5, 101):
         ascending = [10 * percent * i // steps + 1 for i in range(steps)]  # in whole numbers
-        grid = timesteps_of(percent / 100, steps, mode="fixed")
-        assert grid.timesteps == tuple(ascending[::-1]), percent
+        run = timesteps_of(percent / 100, steps, mode="fixed")
+        assert run.timesteps == tuple(ascending[::-1]), percent
 
 
 @pytest.mark.parametrize("steps", [1, 7, 10, 50, 333])
 @pytest.mark.parametrize("ratio", [0.35, 0.5, 0.58, 0.9, 1.0])
 def test_fixed_always_runs_n_different_timesteps_inside_the_ratio(steps: int, ratio: float) -> None:
-    grid = timesteps_of(ratio, steps, mode="fixed")
-    assert len(set(grid.timesteps)) == grid.num_steps == len(grid.previous) == steps
-    assert list(grid.timesteps) == sorted(grid.timesteps, reverse=True)
-    assert grid.timesteps[-1] == 1 and grid.timesteps[0] <= 1000 * ratio
-    assert all(p < t for p, t in zip(grid.previous, grid.timesteps, strict=True))
+    run = timesteps_of(ratio, steps, mode="fixed")
+    assert len(set(run.timesteps)) == run.num_steps == len(run.previous) == steps
+    assert list(run.timesteps) == sorted(run.timesteps, reverse=True)
+    assert run.timesteps[-1] == 1 and run.timesteps[0] <= 1000 * ratio
+    assert all(p < t for p, t in zip(run.previous, run.timesteps, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_fixed_always_runs_n_different_timesteps_inside_the_ratio(steps: int, ra
         (
             0.5,
             50,
-            {"schedule": NoiseSchedule(timestep_spacing="karras")},
+            {"spacing": TimestepSpacing(timestep_spacing="karras")},
             "`timestep_spacing` must be .*Got 'karras'",
         ),
     ],
@@ -242,12 +242,12 @@ def test_the_refused_bounds_are_tight() -> None:
     assert timesteps_of(0.05, 50, mode="fixed").num_steps == 50
     assert timesteps_of(1.0, 999, mode="fixed").timesteps[0] == 999
     assert timesteps_of(0.999, 999, mode="fixed").timesteps == tuple(range(999, 0, -1))
-    unshifted = NoiseSchedule(steps_offset=0)
-    assert timesteps_of(1.0, 1000, schedule=unshifted).timesteps == tuple(range(999, -1, -1))
+    unshifted = TimestepSpacing(steps_offset=0)
+    assert timesteps_of(1.0, 1000, spacing=unshifted).timesteps == tuple(range(999, -1, -1))
 
 
 def test_another_training_length_is_honoured() -> None:
-    schedule = NoiseSchedule(num_train_timesteps=100)
-    assert timesteps_of(0.5, 10, schedule=schedule).timesteps == (41, 31, 21, 11, 1)
-    fixed = timesteps_of(0.5, 10, mode="fixed", schedule=schedule, aligned_start=False)
+    spacing = TimestepSpacing(num_train_timesteps=100)
+    assert timesteps_of(0.5, 10, spacing=spacing).timesteps == (41, 31, 21, 11, 1)
+    fixed = timesteps_of(0.5, 10, mode="fixed", spacing=spacing, aligned_start=False)
     assert fixed.timesteps == tuple(range(46, 0, -5)) and fixed.start == 49

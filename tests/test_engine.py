@@ -1,6 +1,6 @@
 """The pool against the stock pipeline, its counters, and the independence of a sample."""
 
-import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,10 +8,9 @@ from diffusers import DDIMScheduler
 from diffusers import StableDiffusionControlNetPipeline as TextToImage
 
 from scribblegen.engine.encode_ratio import FINAL, timesteps_of
-from scribblegen.engine.jobs import Conditions, Job, Twin
 from scribblegen.engine.pool import DenoiserPool
 from scribblegen.engine.samplers import ddim_step
-from scribblegen.families.stable_diffusion.networks import Diffusion
+from scribblegen.families.stable_diffusion.family import StableDiffusion
 from scribblegen.tiny.random_weights import random_parts
 from tests.pool_jobs import (
     CHANNELS,
@@ -21,9 +20,12 @@ from tests.pool_jobs import (
     SCALES,
     UNIT_IMAGE,
     as_unit,
+    conditions_of,
     full_grid_jobs,
     job,
     stock,
+    trajectories,
+    with_runs,
 )
 
 
@@ -34,12 +36,12 @@ def parts(request):
 
 @pytest.fixture(scope="module")
 def networks(parts):
-    return Diffusion(**parts)
+    return StableDiffusion(**parts)
 
 
 @pytest.fixture(scope="module")
 def epsilon_networks():
-    return Diffusion(**random_parts(CHANNELS))
+    return StableDiffusion(**random_parts(CHANNELS))
 
 
 @pytest.mark.parametrize("guidance_scale", SCALES)
@@ -56,24 +58,23 @@ def test_a_sample_alone_equals_the_stock_pipeline(parts, networks, guidance_scal
         generator=torch.Generator().manual_seed(5),
         output_type="pt",
     ).images[0]
-    grid = timesteps_of(encode_ratio, 10, pure_noise_at_one=False)
-    cells = [(grid, (guidance_scale,))]
+    runs = [(timesteps_of(encode_ratio, 10, pure_noise_at_one=False), (guidance_scale,))]
 
     # In calls of the stock pipeline's own shape (a pair of rows where it guides): bit for bit.
     rows = 1 if guidance_scale == 1 else 2
-    same_shape = job(networks, IMAGE, CONDITIONING, cells, conditioning_rows=rows)
+    same_shape = job(networks, IMAGE, CONDITIONING, runs, conditioning_rows=rows)
     (twin,) = DenoiserPool(networks, rows=rows, decode_rows=1).run([same_shape])
     assert torch.equal(as_unit(twin.image), expected)
 
     # In calls of any other shape: to rounding, which guidance multiplies.
     for rows in (1, 16):
-        (twin,) = DenoiserPool(networks, rows=rows).run([job(networks, IMAGE, CONDITIONING, cells)])
+        (twin,) = DenoiserPool(networks, rows=rows).run([job(networks, IMAGE, CONDITIONING, runs)])
         assert (as_unit(twin.image) - expected).abs().max() < 5e-6 * guidance_scale
 
 
 def test_encode_ratio_one_starts_as_text_to_image_does(parts, networks):
-    grid = timesteps_of(1.0, 10)
-    task = job(networks, IMAGE, CONDITIONING, [(grid, (2.0,))], conditioning_rows=2)
+    runs = [(timesteps_of(1.0, 10), (2.0,))]
+    task = job(networks, IMAGE, CONDITIONING, runs, conditioning_rows=2)
     (twin,) = DenoiserPool(networks, rows=2, decode_rows=1).run([task])
     expected = stock(parts, TextToImage)(
         prompt=PROMPT,
@@ -89,25 +90,24 @@ def test_encode_ratio_one_starts_as_text_to_image_does(parts, networks):
 
 def test_fixed_mode_follows_the_formulas_of_the_paper(parts, networks):
     ratio, steps, scale = 0.5, 5, 3.0
-    grid = timesteps_of(ratio, steps, mode="fixed", aligned_start=False, pure_noise_at_one=False)
-    task = job(networks, IMAGE, CONDITIONING, [(grid, (scale,))])
+    run = timesteps_of(ratio, steps, mode="fixed", aligned_start=False, pure_noise_at_one=False)
+    task = job(networks, IMAGE, CONDITIONING, [(run, (scale,))])
     (twin,) = DenoiserPool(networks, rows=1, decode_rows=1).run([task])
 
-    abar = networks.prediction.alphas_cumprod.double()
+    abar = networks.schedule.alphas_cumprod.double()
     x = abar[499].sqrt() * task.latents.double() + (1 - abar[499]).sqrt() * task.noise.double()
-    assert grid.timesteps == (401, 301, 201, 101, 1)
+    assert run.timesteps == (401, 301, 201, 101, 1)
     for t, before in zip((401, 301, 201, 101, 1), (301, 201, 101, 1, 0), strict=True):
         conditional, null = (
             networks.denoiser(
                 x[None].float(),
                 torch.tensor([t]),
-                task.conditions.prompts[branch][None],
-                task.conditions.conditionings[branch][None],
+                {name: tensor[None] for name, tensor in condition.items()},
             )[0].double()
-            for branch in (0, 1)
+            for condition in conditions_of(task)
         )
         out = null + scale * (conditional - null)
-        if networks.prediction.kind == "epsilon":
+        if networks.schedule.prediction_type == "epsilon":
             clean, noise = (x - (1 - abar[t]).sqrt() * out) / abar[t].sqrt(), out
         else:
             clean = abar[t].sqrt() * x - (1 - abar[t]).sqrt() * out
@@ -118,21 +118,17 @@ def test_fixed_mode_follows_the_formulas_of_the_paper(parts, networks):
 
 
 def test_guidance_scale_one_is_the_conditional_model_and_costs_one_row(networks):
-    grid = timesteps_of(0.5, 10)
+    runs = [(timesteps_of(0.5, 10), (1.0,))]
     pool = DenoiserPool(networks, rows=4)
-    (twin,) = pool.run([job(networks, IMAGE, CONDITIONING, [(grid, (1.0,))])])
-    other = job(networks, IMAGE, CONDITIONING, [(grid, (1.0,))])
-    unused = Conditions(
-        (other.conditions.prompts[0], torch.full_like(other.conditions.prompts[0], torch.nan)),
-        (
-            other.conditions.conditionings[0],
-            torch.full_like(other.conditions.conditionings[0], torch.nan),
-        ),
-    )
-    changed = Job(0, 0, other.latents, other.noise, unused, other.cells)
-    (again,) = DenoiserPool(networks, rows=4).run([changed])
+    (twin,) = pool.run([job(networks, IMAGE, CONDITIONING, runs)])
+    other = job(networks, IMAGE, CONDITIONING, runs)
+    conditional, null = conditions_of(other)
+    unused = {name: torch.full_like(tensor, torch.nan) for name, tensor in null.items()}
+    for without in (unused, None):
+        changed = replace(other, trajectories=trajectories(0, runs, conditional, without))
+        (again,) = DenoiserPool(networks, rows=4).run([changed])
+        assert torch.equal(twin.image, again.image)
     assert pool.counts["rows"] == 5
-    assert torch.equal(twin.image, again.image)
 
 
 def test_step_equals_the_stock_scheduler_row_by_row(networks, parts):
@@ -142,7 +138,7 @@ def test_step_equals_the_stock_scheduler_row_by_row(networks, parts):
     scheduler.set_timesteps(10)
     timesteps = [901, 701, 501, 301, 101, 1]
     previous = [t - 100 if t >= 100 else FINAL for t in timesteps]
-    ours = ddim_step(latents, predictions, timesteps, previous, networks.prediction)
+    ours = ddim_step(latents, predictions, timesteps, previous, networks.schedule)
     for row, t in enumerate(timesteps):
         theirs = scheduler.step(predictions[row : row + 1], t, latents[row : row + 1]).prev_sample
         assert torch.equal(ours[row : row + 1], theirs)
@@ -168,19 +164,10 @@ def test_random_configs_and_fixed_mode_fill_the_calls_too(epsilon_networks):
     for number, base in enumerate(full_grid_jobs(epsilon_networks, 48, ratios=1)):
         ratio = torch.randint(1, 11, (1,), generator=generator).item() / 10
         scale = SCALES[int(torch.randint(0, 4, (1,), generator=generator))]
-        cells = ((timesteps_of(ratio, 10), (scale,)),)
-        randoms.append(Job(number, number // 8, base.latents, base.noise, base.conditions, cells))
-    fixed = [
-        Job(
-            base.key,
-            0,
-            base.latents,
-            base.noise,
-            base.conditions,
-            tuple((timesteps_of(r, 5, mode="fixed"), (2.0,)) for r in (0.2, 0.5, 1.0)),
-        )
-        for base in full_grid_jobs(epsilon_networks, 12, ratios=1)
-    ]
+        runs = [(timesteps_of(ratio, 10), (scale,))]
+        randoms.append(with_runs(base, runs, group=number // 8))
+    runs = [(timesteps_of(r, 5, mode="fixed"), (2.0,)) for r in (0.2, 0.5, 1.0)]
+    fixed = [with_runs(base, runs) for base in full_grid_jobs(epsilon_networks, 12, ratios=1)]
     for jobs in (randoms, fixed):
         pool = DenoiserPool(epsilon_networks, rows=8)
         list(pool.run(jobs))
@@ -192,30 +179,27 @@ def test_a_sample_does_not_depend_on_its_batch_mates(epsilon_networks):
 
     def images(some):
         pool = DenoiserPool(epsilon_networks, rows=8)
-        return {(t.key, t.grid, t.guidance_scale): t.image for t in pool.run(some)}
+        return {t.key: t.image for t in pool.run(some)}
 
     together = images(jobs)
     reversed_order = images(jobs[::-1])
     alone = {k: v for some in jobs for k, v in images([some]).items()}
     unshared = {}
-    for some, (grid, scales) in itertools.product(jobs, jobs[0].cells):
-        for scale in scales:
-            only = Job(some.key, 0, some.latents, some.noise, some.conditions, ((grid, (scale,)),))
-            unshared |= images([only])
+    for some in jobs:
+        for trajectory in some.trajectories:
+            unshared |= images([replace(some, trajectories=(trajectory,))])
     for other in (reversed_order, alone, unshared):
         assert other.keys() == together.keys()
         assert all(torch.equal(other[key], together[key]) for key in together)
 
 
 def test_half_precision_does_not_depend_on_batch_mates_either():
-    networks = Diffusion(**random_parts(CHANNELS), dtype=torch.bfloat16)
+    networks = StableDiffusion(**random_parts(CHANNELS), dtype=torch.bfloat16)
     jobs = full_grid_jobs(networks, 3, ratios=1, scales=(1.0, 3.0), steps=3)
-    together = {
-        (t.key, t.guidance_scale): t.image for t in DenoiserPool(networks, rows=8).run(jobs)
-    }
+    together = {t.key: t.image for t in DenoiserPool(networks, rows=8).run(jobs)}
     for some in jobs:
         for twin in DenoiserPool(networks, rows=8).run([some]):
-            assert torch.equal(twin.image, together[twin.key, twin.guidance_scale])
+            assert torch.equal(twin.image, together[twin.key])
             assert twin.image.dtype == torch.float32
 
 
@@ -224,37 +208,33 @@ def test_half_precision_does_not_depend_on_batch_mates_either():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_sample_on_a_gpu_does_not_depend_on_its_batch_mates(dtype, compiled):
     parts = random_parts(CHANNELS)
-    networks = Diffusion(**parts, device="cuda", dtype=dtype, compile_calls=compiled)
+    networks = StableDiffusion(**parts, device="cuda", dtype=dtype, compile_calls=compiled)
     jobs = full_grid_jobs(networks, 4, ratios=3, scales=(1.0, 3.0))
-    together = {
-        (t.key, t.grid, t.guidance_scale): t.image for t in DenoiserPool(networks, rows=8).run(jobs)
-    }
+    together = {t.key: t.image for t in DenoiserPool(networks, rows=8).run(jobs)}
     for some in jobs:
         for twin in DenoiserPool(networks, rows=8).run([some]):
-            same = together[twin.key, twin.grid, twin.guidance_scale]
-            assert torch.equal(twin.image, same)
+            assert torch.equal(twin.image, together[twin.key])
 
 
 def test_lower_groups_finish_first(epsilon_networks):
     jobs = [
-        Job(j.key, group, j.latents, j.noise, j.conditions, j.cells)
-        for group, j in enumerate(full_grid_jobs(epsilon_networks, 4, ratios=3, scales=(1.0, 3.0)))
+        replace(task, group=group)
+        for group, task in enumerate(
+            full_grid_jobs(epsilon_networks, 4, ratios=3, scales=(1.0, 3.0))
+        )
     ]
     pool = DenoiserPool(epsilon_networks, rows=4, decode_rows=1)
-    order = [twin.key for twin in pool.run(jobs)]
+    order = [twin.key.job for twin in pool.run(jobs)]
     last = {key: len(order) - 1 - order[::-1].index(key) for key in range(4)}
     assert sorted(last, key=lambda key: last[key]) == [0, 1, 2, 3]
 
 
 def test_nan_stays_with_its_own_sample(epsilon_networks):
-    grid = timesteps_of(0.5, 4)
-    good = job(epsilon_networks, IMAGE, CONDITIONING, [(grid, (2.0,))], key="good")
-    bad = Job(
-        "bad", 0, torch.full_like(good.latents, torch.nan), good.noise, good.conditions, good.cells
-    )
-    twins: dict[str, Twin] = {
-        str(t.key): t for t in DenoiserPool(epsilon_networks, rows=4).run([bad, good])
-    }
+    runs = [(timesteps_of(0.5, 4), (2.0,))]
+    good = job(epsilon_networks, IMAGE, CONDITIONING, runs, key="good")
+    spoiled = trajectories("bad", runs, *conditions_of(good))
+    bad = replace(good, latents=torch.full_like(good.latents, torch.nan), trajectories=spoiled)
+    twins = {t.key.job: t for t in DenoiserPool(epsilon_networks, rows=4).run([bad, good])}
     (alone,) = DenoiserPool(epsilon_networks, rows=4).run([good])
     assert torch.isnan(twins["bad"].image).any()
     assert torch.equal(twins["good"].image, alone.image)

@@ -37,7 +37,7 @@ def times_per_row(monkeypatch, seconds, needed=None):
     """Measurements as given, by rows, in place of the machine's."""
     tried = []
 
-    def measure(diffusion, resolution, rows):
+    def measure(family, resolution, condition, rows):
         tried.append(rows)
         return seconds[rows] * rows, (needed or {}).get(rows, 0)
 
@@ -47,20 +47,20 @@ def times_per_row(monkeypatch, seconds, needed=None):
 
 def test_the_smallest_call_that_is_as_fast_as_the_fastest_is_taken(monkeypatch, diffusion):
     tried = times_per_row(monkeypatch, {2: 10, 4: 9, 8: 6, 16: 4.1, 32: 4.0, 64: 4.2, 128: 4.5})
-    assert measure_rows(diffusion, 64) == 16
+    assert measure_rows(diffusion, 64, {}) == 16
     assert tried == [2, 4, 8, 16, 32, 64, 128]  # two without gain: 256 is not tried
-    assert measure_rows(diffusion, 64, most_rows=9) == 8
-    assert measure_rows(diffusion, 64, most_rows=1) == 2
+    assert measure_rows(diffusion, 64, {}, most_rows=9) == 8
+    assert measure_rows(diffusion, 64, {}, most_rows=1) == 2
 
 
 def test_a_memory_budget_bounds_the_call(monkeypatch, diffusion):
     seconds = {2: 10, 4: 9, 8: 6, 16: 4, 32: 2}
     times_per_row(monkeypatch, seconds, needed={16: 10**9, 32: 3 * 10**9})
-    assert measure_rows(diffusion, 64, memory_budget=2) == 16
-    assert measure_rows(diffusion, 64, memory_budget=0.5) == 8
+    assert measure_rows(diffusion, 64, {}, memory_budget=2) == 16
+    assert measure_rows(diffusion, 64, {}, memory_budget=0.5) == 8
     times_per_row(monkeypatch, seconds, needed={2: 10**9})
     with pytest.raises(ValueError, match="`memory_budget` must hold a call of 2 rows at 64 pixels"):
-        measure_rows(diffusion, 64, memory_budget=0.1)
+        measure_rows(diffusion, 64, {}, memory_budget=0.1)
 
 
 def test_rows_are_measured_once_and_kept_for_the_rest_of_the_run(monkeypatch, tmp_path, diffusion):
@@ -81,7 +81,8 @@ def test_rows_are_measured_once_and_kept_for_the_rest_of_the_run(monkeypatch, tm
 
 
 def test_rows_are_really_measured(diffusion):
-    assert measure_rows(diffusion, 64, memory_budget=4) in call_size._CANDIDATES
+    condition = diffusion.empty_condition(64, 64)
+    assert measure_rows(diffusion, 64, condition, memory_budget=4) in call_size._CANDIDATES
 
 
 def test_the_profile_tells_every_stage(tmp_path, capsys):
@@ -113,7 +114,7 @@ def test_stage_times_add_up():
     totals = times.totals()
     assert 0.03 <= totals["denoise"] < 0.2 and 0.015 <= totals["write"] < 0.2
     assert totals["read"] == 0
-    table = profile_table({"denoise": 3.0}, 4.0, {"rows": 30, "calls": 2, "twins": 1}, 16)
+    table = profile_table({"denoise": 3.0}, 4.0, {"rows": 30, "calls": 2, "images": 1}, 16)
     assert "idle" in table and "25.0%" in table and "93.8% full" in table
 
 

@@ -15,12 +15,12 @@ from transformers import CLIPTokenizer
 from scribblegen.builders.config import FolderConfig, ScenesConfig
 from scribblegen.builders.sources import open_source
 from scribblegen.families.open import load_base, load_diffusion
-from scribblegen.families.schedule import Prediction, read_prediction
+from scribblegen.families.schedule import DiffusionSchedule, read_schedule
 from scribblegen.tiny.pack import pack
 from scribblegen.trainers.base.config import TrainingRunConfig
 from scribblegen.trainers.controlnet.config import ControlNetConfig, ControlNetRunConfig
 from scribblegen.trainers.controlnet.trainer import ControlNetTrainer
-from scribblegen.trainers.noise import Noise, add_noise
+from scribblegen.trainers.noise import Noise, noised_latents
 from scribblegen.trainers.small_pipeline.autoencoder import (
     AutoencoderTrainer,
     new_autoencoder,
@@ -197,17 +197,17 @@ def test_words_are_single_tokens_and_unknown_ones_are_spelled(tmp_path):
 
 
 def test_min_snr_weights_are_those_of_the_clean_latents_error():
-    prediction = read_prediction(scheduler_config("v_prediction"))
-    assert prediction.alphas_cumprod[-1] == pytest.approx(0, abs=1e-8), "the last is pure noise"
+    schedule = read_schedule(scheduler_config("v_prediction"))
+    assert schedule.alphas_cumprod[-1] == pytest.approx(0, abs=1e-8), "the last is pure noise"
     timesteps = torch.tensor([0, 200, 999])
-    weights = noised(prediction, timesteps, 5.0).weights
-    alpha = prediction.alphas_cumprod[timesteps]
+    weights = noised(schedule, timesteps, 5.0).weights
+    alpha = schedule.alphas_cumprod[timesteps]
     clean_weight = weights * (1 / (1 - alpha))  # v's error is the clean one's times SNR + 1
     assert torch.allclose(clean_weight, torch.clamp(1 / (1 - alpha), max=5.0))
-    assert torch.equal(noised(prediction, timesteps, None).weights, torch.ones(3))
+    assert torch.equal(noised(schedule, timesteps, None).weights, torch.ones(3))
 
 
-def noised(prediction: Prediction, timesteps, snr_gamma):
+def noised(schedule: DiffusionSchedule, timesteps, snr_gamma):
     shape = (len(timesteps), 4, 8, 8)
     random = torch.Generator().manual_seed(0)
     noise = Noise(
@@ -218,4 +218,4 @@ def noised(prediction: Prediction, timesteps, snr_gamma):
         drop_text=torch.zeros(len(timesteps), dtype=torch.bool),
     )
     latents = torch.randn(2, *shape, generator=random)
-    return add_noise(latents, noise, prediction, scaling_factor=1.0, snr_gamma=snr_gamma)
+    return noised_latents(latents, noise, schedule, scaling_factor=1.0, snr_gamma=snr_gamma)

@@ -12,7 +12,7 @@ import datasets
 import numpy as np
 import pytest
 from PIL import Image
-from scribblegen.commands.synthesis import build
+from scribblegen.commands.build import build
 
 from scribblegen.builders.config import (
     FolderConfig,

@@ -192,7 +192,7 @@ def test_a_lost_shard_is_made_again(reference, tmp_path):
 
 def test_what_depends_on_the_source_alone_is_computed_once(tmp_path, diffusion):
     """P2: one VAE encoding, prompt and conditioning per source, whatever the grid."""
-    calls = {"encode": 0, "embed_conditioning": 0, "embed_prompt": 0}
+    calls = {"encode": 0, "conditioning": 0, "prompt": 0}
     run = open_build(SOURCE, METHOD, OUTPUT, tmp_path / "run", family=diffusion)
 
     class Counting:
@@ -201,11 +201,11 @@ def test_what_depends_on_the_source_alone_is_computed_once(tmp_path, diffusion):
                 calls[name] += 1
             return getattr(diffusion, name)
 
-    run.method.diffusion = Counting()
+    run.method.jobs.family = Counting()
     generate_parts(run.method, run.sources, list(map(Part.whole, run.units[:3])), run.folder)
     assert calls["encode"] == 6
-    assert calls["embed_conditioning"] == 6
-    assert calls["embed_prompt"] <= 7  # sources with the same classes share one; and the empty one
+    assert calls["conditioning"] == 6
+    assert calls["prompt"] <= 7  # sources with the same classes share one; and the empty one
 
 
 def test_suffixes_vary_the_prompts_of_replicates(tmp_path):

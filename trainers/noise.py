@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scribblegen.families.schedule import Prediction
+from scribblegen.families.schedule import DiffusionSchedule, add_noise
 from scribblegen.trainers.base.plan import Draw
 
 
@@ -77,10 +77,10 @@ class NoisyLatents:
         return (self.weights * errors).sum()
 
 
-def add_noise(
+def noised_latents(
     latents: Tensor,
     noise: Noise,
-    prediction: Prediction,
+    schedule: DiffusionSchedule,
     *,
     scaling_factor: float,
     snr_gamma: float | None = None,
@@ -90,7 +90,7 @@ def add_noise(
     Args:
         latents: (2, B, C, h, w): mean and std, unscaled.
         noise: of the batch.
-        prediction: epsilon or v, and the noise levels.
+        schedule: of the network that is trained.
         scaling_factor: of the VAE.
         snr_gamma: clamp of Min-SNR weighting (arXiv 2303.09556); None weighs all steps alike. The
             loss of v weighs the clean latents' error by SNR + 1, so that is what is clamped: the
@@ -99,20 +99,16 @@ def add_noise(
     """
     mean, std = latents
     device = latents.device
-    timesteps, eps = noise.timesteps.to(device), noise.noise.to(device)
+    timesteps, eps = noise.timesteps.tolist(), noise.noise.to(device)
     clean = scaling_factor * (mean + std * noise.posterior.to(device))
-    levels = prediction.alphas_cumprod.to(device)[timesteps]
-    alpha = levels[:, None, None, None]
-    v_prediction = prediction.kind == "v_prediction"
-    target = alpha**0.5 * eps - (1 - alpha) ** 0.5 * clean if v_prediction else eps
-    weights = torch.ones_like(levels)
+    weights = torch.ones(len(timesteps))
     if snr_gamma is not None:
-        snr = levels / (1 - levels)
-        natural = snr + 1 if v_prediction else snr
+        snr = schedule.signal_to_noise(timesteps)
+        natural = snr + 1 if schedule.prediction_type == "v_prediction" else snr
         weights = natural.clamp(max=snr_gamma) / natural
     return NoisyLatents(
-        noisy=alpha**0.5 * clean + (1 - alpha) ** 0.5 * eps,
-        target=target,
-        timesteps=timesteps,
-        weights=weights,
+        noisy=add_noise(schedule, clean, eps, timesteps),
+        target=schedule.target(clean, eps, timesteps),
+        timesteps=noise.timesteps.to(device),
+        weights=weights.to(device),
     )

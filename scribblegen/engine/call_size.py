@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from scribblegen.families.stable_diffusion.networks import Diffusion
+from scribblegen.families.base import Condition, Family
 
 _CANDIDATES = (2, 4, 8, 16, 32, 64, 128, 256)
 _REPEATS = 3
@@ -18,8 +18,9 @@ _GPU_SHARE = 0.8
 
 @torch.inference_mode()
 def measure_rows(
-    diffusion: Diffusion,
+    family: Family,
     resolution: int,
+    condition: Condition,
     *,
     most_rows: int | None = None,
     memory_budget: float | None = None,
@@ -27,21 +28,22 @@ def measure_rows(
     """The rows of a call at which a row is fastest, to 3 %, within the budget.
 
     Args:
-        diffusion: the networks.
+        family: the networks.
         resolution: side of their square, in pixels.
+        condition: such as the rows will be denoised under, at this resolution.
         most_rows: that the run ever has at once; a larger call would be padding.
         memory_budget: gigabytes that a call may need; a share of what is free if None.
 
     Raises:
         ValueError: not even the smallest call fits.
     """
-    budget = int(memory_budget * 1e9) if memory_budget else _free_memory(diffusion.device)
+    budget = int(memory_budget * 1e9) if memory_budget else _free_memory(family.device)
     seconds: dict[int, float] = {}
     for rows in _CANDIDATES:
         if seconds and most_rows is not None and rows > most_rows:
             break
         try:
-            spent, needed = _measure(diffusion, resolution, rows)
+            spent, needed = _measure(family, resolution, condition, rows)
         except torch.cuda.OutOfMemoryError:
             break
         if needed > budget:
@@ -61,24 +63,19 @@ def measure_rows(
     return next(rows for rows, spent in seconds.items() if spent <= _GOOD_ENOUGH * best)
 
 
-def _measure(diffusion: Diffusion, resolution: int, rows: int) -> tuple[float, int]:
+def _measure(family: Family, resolution: int, condition: Condition, rows: int) -> tuple[float, int]:
     """Seconds of a call, and the bytes that it needs."""
-    device = diffusion.device
-    shape = diffusion.latent_shape(resolution, resolution)
-    empty = torch.zeros(1, diffusion.conditioning_channels, resolution, resolution)
-    arguments = (
-        torch.zeros(rows, *shape, device=device),
-        torch.ones(rows, dtype=torch.int64, device=device),
-        diffusion.embed_prompt("").expand(rows, -1, -1).contiguous(),
-        diffusion.embed_conditioning(empty).expand(rows, -1, -1, -1).contiguous(),
-    )
+    device = family.device
+    latents = torch.zeros(rows, *family.latent_shape(resolution, resolution), device=device)
+    timesteps = torch.ones(rows, dtype=torch.int64, device=device)
+    stacked = {name: torch.stack([tensor] * rows) for name, tensor in condition.items()}
     before = _peak_memory(device, reset=True)
     spent = []
     # As it is: to compile every size would take longer than most runs.
     with torch.compiler.set_stance("force_eager"):
         for _ in range(1 + _REPEATS):  # the first warms up
             started = time.perf_counter()
-            diffusion.denoiser(*arguments, paired=True, same_conditioning=True)
+            family.denoiser(latents, timesteps, stacked, shared=frozenset(stacked))
             if device.type == "cuda":
                 torch.cuda.synchronize()
             spent.append(time.perf_counter() - started)

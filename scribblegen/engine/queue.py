@@ -2,22 +2,44 @@
 
 import heapq
 import itertools
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from typing import NamedTuple
 
-from scribblegen.engine.jobs import CONDITIONAL, UNCONDITIONAL, Node
+from torch import Tensor
 
-Row = tuple[Node, int]  # and its branch
+from scribblegen.engine.jobs import Node
+from scribblegen.engine.probes import CONDITIONAL, UNCONDITIONAL, Use
+
 _Entry = tuple[int, int, int, Node, int]  # group, -remaining steps, order; node, first branch
 
 
-class Form(IntEnum):
-    """How a row is evaluated. The first two may share a call."""
+class Form(NamedTuple):
+    """How a row is evaluated.
 
-    CONTROLLED = 0  # by ControlNet and UNet
-    UNCONTROLLED = 1  # by the UNet alone
-    SHALLOW = 2  # by the UNet's outermost layers, over features that were kept
+    Args:
+        use: of a probe.
+        names: of the tensors that its condition has in this step, sorted.
+        shared: where calls are compiled, of a pair: the names whose tensors both rows have in
+            common. A graph of its own depends on it.
+    """
+
+    use: Use
+    names: tuple[str, ...]
+    shared: frozenset[str] = frozenset()
+
+
+class Row(NamedTuple):
+    """One evaluation of the networks, for a branch of a node."""
+
+    node: Node
+    branch: int
+    form: Form
+
+    def tensor(self, name: str) -> Tensor | None:
+        """Of its condition; None where it has none of this name in this step."""
+        return self.node.condition(self.branch)[name] if name in self.form.names else None
 
 
 @dataclass(frozen=True)
@@ -25,14 +47,12 @@ class Picked:
     """The rows of a call.
 
     Args:
-        rows: at most as many as a call has.
+        rows: at most as many as a call has; they agree in the use of a probe.
         paired: the second half are the unconditional rows of the first.
-        form: of all of them; `CONTROLLED` where some are uncontrolled.
     """
 
     rows: list[Row]
     paired: bool
-    form: Form
 
 
 class ReadyRows:
@@ -42,15 +62,13 @@ class ReadyRows:
     remaining run, so that the short ones are left to fill the last calls.
 
     Args:
-        mixed: forms and kinds may share a call, to the same bits. False where each has a graph of
-            its own, which rounds in its own way: a row must then always go the same one.
+        mixed: forms of one use, and kinds, may share a call, to the same bits. False where each has
+            a graph of its own, which rounds in its own way: a row must then always go the same one.
     """
 
     def __init__(self, *, mixed: bool = True) -> None:
         self.mixed = mixed
-        self._heaps: dict[tuple[Form, bool], list[_Entry]] = {
-            (form, is_pair): [] for form in Form for is_pair in (True, False)
-        }
+        self._heaps: defaultdict[tuple[Form, bool], list[_Entry]] = defaultdict(list)
         self._order = itertools.count()
 
     def __len__(self) -> int:
@@ -60,23 +78,37 @@ class ReadyRows:
     def oldest_group(self) -> int | None:
         return min((heap[0][0] for heap in self._heaps.values() if heap), default=None)
 
-    def push(self, node: Node, form: Form) -> None:
-        """Makes the rows of a node ready."""
-        self._push(node, form, CONDITIONAL, len(node.branches) == 2)
+    def push(self, node: Node, forms: Sequence[Form]) -> None:
+        """Makes the rows of a node ready, given the form of each of its branches."""
+        if len(forms) == 2 and forms[CONDITIONAL] == forms[UNCONDITIONAL]:
+            self._push(node, forms[CONDITIONAL], CONDITIONAL, True)
+            return
+        for branch, form in enumerate(forms):
+            self._push(node, form, branch, False)
 
     def pick(self, rows: int) -> Picked:
         """Takes out what the next call evaluates: `rows` rows, fewer only where no more can go
         together."""
         if not self.mixed:
             return self._pick_kind(rows)
-        forms = sorted((form for form in Form if self._num(form)), key=self._foremost)
+        forms = sorted(
+            {form for (form, _), heap in self._heaps.items() if heap}, key=self._foremost
+        )
         for form in forms:
             if self._num(form) >= rows:
                 return self._pick_form(form, rows)
-        mixable = [form for form in forms if form is not Form.SHALLOW]
-        if len(mixable) == 2:
-            return Picked(self._pick_any(rows, mixable), False, Form.CONTROLLED)
-        return self._pick_form(forms[0], rows)
+        mixable = self._mixable(forms, rows)
+        if len(mixable) > 1:
+            return Picked(self._pick_any(rows, mixable), False)
+        return self._pick_form(mixable[0], rows)
+
+    def _mixable(self, forms: Sequence[Form], rows: int) -> list[Form]:
+        """The forms of one use: the foremost whose rows together fill a call, else the foremost."""
+        by_use: dict[Use, list[Form]] = {}
+        for form in forms:
+            by_use.setdefault(form.use, []).append(form)
+        together = list(by_use.values())
+        return next((fs for fs in together if sum(map(self._num, fs)) >= rows), together[0])
 
     def _pick_kind(self, rows: int) -> Picked:
         """Rows of one form and kind: of the foremost that fills the call, else the foremost."""
@@ -86,17 +118,18 @@ class ReadyRows:
         )
         sizes = {kind: len(self._heaps[kind]) * (2 if kind[1] else 1) for kind in kinds}
         form, is_pair = next((kind for kind in kinds if sizes[kind] >= rows), kinds[0])
-        heap = self._heaps[form, is_pair]
-        if is_pair:
-            return self._pick_pairs(form, rows)
-        count = min(rows, len(heap))
-        return Picked([heapq.heappop(heap)[3:] for _ in range(count)], False, form)
+        return self._pick_pairs(form, rows) if is_pair else self._pick_singles(form, rows)
 
     def _pick_pairs(self, form: Form, rows: int) -> Picked:
         heap = self._heaps[form, True]
         nodes = [heapq.heappop(heap)[3] for _ in range(min(rows // 2, len(heap)))]
-        halves = [(n, CONDITIONAL) for n in nodes], [(n, UNCONDITIONAL) for n in nodes]
-        return Picked([*halves[0], *halves[1]], True, form)
+        both = (CONDITIONAL, UNCONDITIONAL)
+        return Picked([Row(node, branch, form) for branch in both for node in nodes], True)
+
+    def _pick_singles(self, form: Form, rows: int) -> Picked:
+        heap = self._heaps[form, False]
+        popped = [heapq.heappop(heap) for _ in range(min(rows, len(heap)))]
+        return Picked([Row(node, branch, form) for *_, node, branch in popped], False)
 
     def _pick_form(self, form: Form, rows: int) -> Picked:
         """Pairs alone or single rows alone, where the kind of the foremost row fills the call."""
@@ -106,8 +139,8 @@ class ReadyRows:
         if pairs_do and pairs and (not singles or pairs[0][:2] <= singles[0][:2]):
             return self._pick_pairs(form, rows)
         if len(singles) >= rows and (not pairs or singles[0][:2] < pairs[0][:2]):
-            return Picked([heapq.heappop(singles)[3:] for _ in range(rows)], False, form)
-        return Picked(self._pick_any(rows, [form]), False, form)
+            return self._pick_singles(form, rows)
+        return Picked(self._pick_any(rows, [form]), False)
 
     def _pick_any(self, rows: int, forms: Sequence[Form]) -> list[Row]:
         """The foremost rows of some forms; the last pair may be torn."""
@@ -115,16 +148,16 @@ class ReadyRows:
         while len(picked) < rows and any(self._num(form) for form in forms):
             kinds = [kind for kind, heap in self._heaps.items() if kind[0] in forms and heap]
             form, is_pair = min(kinds, key=lambda kind: self._heaps[kind][0][:3])
-            node, branch = heapq.heappop(self._heaps[form, is_pair])[3:]
-            picked.append((node, branch))
+            *_, node, branch = heapq.heappop(self._heaps[form, is_pair])
+            picked.append(Row(node, branch, form))
             if is_pair and len(picked) < rows:
-                picked.append((node, UNCONDITIONAL))
+                picked.append(Row(node, UNCONDITIONAL, form))
             elif is_pair:
                 self._push(node, form, UNCONDITIONAL, False)
         return picked
 
     def _push(self, node: Node, form: Form, branch: int, is_pair: bool) -> None:
-        remaining = node.grid.num_steps - node.step
+        remaining = node.num_steps - node.step
         entry = (node.job.group, -remaining, next(self._order), node, branch)
         heapq.heappush(self._heaps[form, is_pair], entry)
 

@@ -63,7 +63,7 @@ def profile_table(seconds: dict[str, float], wall: float, counts: dict[str, int]
     Args:
         seconds: by stage.
         wall: seconds of the whole.
-        counts: `rows`, `calls`, `twins` of the denoiser pool.
+        counts: `rows`, `calls`, `images` of the denoiser pool.
         rows: of a call.
     """
     idle = max(0.0, wall - sum(seconds.values()))
@@ -74,6 +74,6 @@ def profile_table(seconds: dict[str, float], wall: float, counts: dict[str, int]
     fill = counts.get("rows", 0) / max(calls * rows, 1)
     lines.append(
         f"{counts.get('rows', 0)} rows in {calls} calls of {rows}: {fill:.1%} full; "
-        f"{counts.get('twins', 0)} images decoded"
+        f"{counts.get('images', 0)} images decoded"
     )
     return "\n".join(lines)

@@ -47,12 +47,13 @@ class SideStream:
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     @contextlib.contextmanager
-    def after(self, tensor: Tensor) -> Iterator[None]:
-        """Work in the `with` block starts when `tensor`, of the main queue, is there."""
+    def after(self, *tensors: Tensor) -> Iterator[None]:
+        """Work in the `with` block starts when `tensors`, of the main queue, are there."""
         if self._stream is None:
             yield
             return
         self._stream.wait_stream(torch.cuda.current_stream())
-        tensor.record_stream(self._stream)  # its memory is not given away before
+        for tensor in tensors:
+            tensor.record_stream(self._stream)  # its memory is not given away before
         with torch.cuda.stream(self._stream):
             yield

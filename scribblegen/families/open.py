@@ -1,4 +1,4 @@
-"""Pipelines in diffusers' layout, from a folder or the Hub -> `Diffusion`. safetensors only."""
+"""Pipelines in diffusers' layout, from a folder or the Hub -> a family. safetensors only."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from diffusers import (
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from scribblegen.families.loading_errors import loading
-from scribblegen.families.stable_diffusion.networks import Diffusion
+from scribblegen.families.stable_diffusion.family import StableDiffusion
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -29,7 +29,7 @@ def load_diffusion(
     dtype: torch.dtype = torch.float32,
     tiny_vae: str | Path | None = None,
     compile_calls: bool = False,
-) -> Diffusion:
+) -> StableDiffusion:
     """Loads a pipeline in diffusers' layout and its ControlNet.
 
     Args:
@@ -55,7 +55,7 @@ def load_diffusion(
         parts["controlnet"] = load_controlnet(str(controlnet), dtype)
     if tiny_vae is not None:
         parts["tiny_vae"] = _load_tiny_vae(str(tiny_vae), dtype)
-    return Diffusion(**parts, device=device, dtype=dtype, compile_calls=compile_calls)
+    return StableDiffusion(**parts, device=device, dtype=dtype, compile_calls=compile_calls)
 
 
 def load_base(
@@ -65,7 +65,7 @@ def load_base(
     variant: str | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> dict[str, Any]:
-    """Everything of a pipeline but its ControlNet, as keyword arguments of `Diffusion`."""
+    """Everything of a pipeline but its ControlNet, as keyword arguments of `StableDiffusion`."""
     weights = _weights(revision, variant, dtype)
     parts: dict[str, Any] = {}
     for name, part, options in (

@@ -9,7 +9,7 @@ from accelerate.utils import broadcast_object_list
 from scribblegen.engine.call_size import measure_rows
 from scribblegen.families.config import PipelineConfig
 from scribblegen.families.open import DTYPES, load_diffusion
-from scribblegen.families.stable_diffusion.networks import Diffusion
+from scribblegen.families.stable_diffusion.family import StableDiffusion
 from scribblegen.runs.processes import process_state
 from scribblegen.tiny import RANDOM, TINY, tiny_folder
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 def open_family(
     config: PipelineConfig, conditioning_channels: int, *, controlnet: str | None = None
-) -> Diffusion:
+) -> StableDiffusion:
     """Loads the pipeline of a config onto this process's device.
 
     Args:
@@ -82,7 +82,11 @@ def settled_rows(
         torch.set_num_threads(num_threads)
         resolution = config.resolution or family.default_resolution
         rows[0] = begun or measure_rows(
-            family, resolution, most_rows=most_rows, memory_budget=memory_budget
+            family,
+            resolution,
+            family.empty_condition(resolution, resolution),
+            most_rows=most_rows,
+            memory_budget=memory_budget,
         )
         torch.set_num_threads(threads)
         logger.info(f"rows: {rows[0]}" + (" (as this run was begun)" if begun else " (measured)"))

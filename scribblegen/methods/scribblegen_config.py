@@ -1,5 +1,6 @@
 """The options of ScribbleGen and the grid that they span. No torch: the command line reads it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -7,7 +8,6 @@ from scribblegen.configs import option
 from scribblegen.engine.encode_ratio import (
     ENCODE_RATIO_MODES,
     SAMPLERS,
-    NoiseSchedule,
     Timesteps,
     timesteps_of,
 )
@@ -127,26 +127,25 @@ class ScribbleGenConfig(PipelineConfig):
                 raise ValueError(f"`{name}` must be different numbers, at least one. Got {values}.")
         if not all(1 <= w < float("inf") for w in self.guidance_scales):
             raise ValueError(f"`guidance_scales` must be 1 or more. Got {self.guidance_scales}.")
-        self.cells(NoiseSchedule())
+        self.cells()
 
     @property
     def subset_names(self) -> list[str]:
         """Names of the subsets with twins, in the order in which they are built."""
-        return [cell.subset for cell in self.cells(NoiseSchedule())]
+        return [cell.subset for cell in self.cells()]
 
-    def cells(self, schedule: NoiseSchedule) -> list["Cell"]:
-        """The grid, one cell per subset, on a pipeline's noise schedule."""
+    def cells(self, timesteps: Callable[..., Timesteps] = timesteps_of) -> list["Cell"]:
+        """The grid, one cell per subset, given a family's `Schedule.timesteps`."""
         return [
             Cell(
                 w,
                 r,
-                timesteps_of(
+                timesteps(
                     r,
                     self.num_inference_steps,
                     mode=self.encode_ratio_mode,
                     aligned_start=self.aligned_start,
                     pure_noise_at_one=self.pure_noise_at_one,
-                    schedule=schedule,
                     sampler=self.sampler,
                 ),
             )

@@ -10,7 +10,7 @@ import torch
 from datasets import ClassLabel, Features, Image, List, Value
 
 from scribblegen.classes import Classes, present_classes
-from scribblegen.engine.jobs import Twin
+from scribblegen.engine.jobs import Finished
 from scribblegen.images import (
     encode_image,
     encode_label,
@@ -139,7 +139,7 @@ class PhotographRecords:
 
     def twin(
         self,
-        finished: Twin,
+        finished: Finished[Any],
         cells: Sequence[Cell],
         *,
         replicate: int,

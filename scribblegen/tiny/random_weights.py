@@ -8,20 +8,9 @@ from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from scribblegen.families.stable_diffusion.controlnet_record import ControlNetRecord, write_record
-from scribblegen.families.stable_diffusion.networks import Diffusion
+from scribblegen.families.stable_diffusion.family import StableDiffusion
+from scribblegen.families.stable_diffusion.scheduler import stable_diffusion_scheduler
 
-SCHEDULER_CONFIG = {
-    "_class_name": "DDIMScheduler",
-    "num_train_timesteps": 1000,
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "clip_sample": False,
-    "set_alpha_to_one": False,
-    "steps_offset": 1,
-    "timestep_spacing": "leading",
-    "prediction_type": "epsilon",
-}
 _TOKENS = 128  # letters, not words: a long prompt fits
 _WIDTH = 16
 
@@ -33,7 +22,7 @@ def random_parts(
     null_conditions: tuple[str, ...] = ("text", "hint", "both"),
     prediction_type: str = "epsilon",
 ) -> dict[str, object]:
-    """Keyword arguments of `Diffusion`, all weights random but the same for the same seed.
+    """Keyword arguments of `StableDiffusion`, all weights random but the same for the same seed.
 
     64x64 images, 16x16 latents. The ControlNet's output layers, zero in a fresh ControlNet, are
     random too: its conditioning shows.
@@ -86,7 +75,7 @@ def random_parts(
         "controlnet": controlnet,
         "text_encoder": text_encoder,
         "tokenizer": CLIPTokenizer(vocab=_vocabulary(), merges=[], model_max_length=_TOKENS),
-        "scheduler_config": {**SCHEDULER_CONFIG, "prediction_type": prediction_type},
+        "scheduler_config": stable_diffusion_scheduler(prediction_type),
     }
 
 
@@ -97,10 +86,10 @@ def random_diffusion(
     dtype: torch.dtype = torch.float32,
     compile_calls: bool = False,
     **choices: object,
-) -> Diffusion:
-    """`random_parts` as a `Diffusion`."""
+) -> StableDiffusion:
+    """`random_parts` as a `StableDiffusion`."""
     parts = random_parts(conditioning_channels, **choices)  # type: ignore[arg-type]
-    return Diffusion(**parts, device=device, dtype=dtype, compile_calls=compile_calls)  # type: ignore[arg-type]
+    return StableDiffusion(**parts, device=device, dtype=dtype, compile_calls=compile_calls)  # type: ignore[arg-type]
 
 
 def _vocabulary() -> dict[str, int]:

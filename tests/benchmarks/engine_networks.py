@@ -13,7 +13,7 @@ from diffusers import (
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from scribblegen.families.stable_diffusion.controlnet_record import ControlNetRecord, write_record
-from scribblegen.tiny.random_weights import SCHEDULER_CONFIG, random_parts
+from scribblegen.tiny.random_weights import random_parts
 from tests.pool_jobs import CHANNELS, stock
 
 
@@ -51,7 +51,7 @@ SIZES = {
 def parts_of(
     name: str, *, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> dict[str, Any]:
-    """Keyword arguments of `Diffusion`, of one of `SIZES`."""
+    """Keyword arguments of `StableDiffusion`, of one of `SIZES`."""
     size = SIZES[name]
     levels = len(size.widths)
     groups = 32 if name == "sd15" else 8
@@ -100,7 +100,7 @@ def parts_of(
     return {
         **{k: part.to(device, dtype).eval() for k, part in networks.items()},
         "tokenizer": base["tokenizer"],
-        "scheduler_config": SCHEDULER_CONFIG,
+        "scheduler_config": base["scheduler_config"],
     }
 
 

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from scribblegen.engine.encode_ratio import timesteps_of
-from scribblegen.engine.jobs import Conditions, Job
+from scribblegen.engine.jobs import Job, Trajectory
 from scribblegen.engine.pool import DenoiserPool
-from scribblegen.families.stable_diffusion.networks import Diffusion
+from scribblegen.families.base import Condition
+from scribblegen.families.stable_diffusion.family import StableDiffusion
 from tests.benchmarks.engine_networks import (
     SIZES,
     compiled_pipeline,
@@ -91,9 +92,11 @@ class Bench:
         self.stock = self.batched_stock = stock(parts)
         if compiled:
             self.batched_stock = compiled_pipeline(parts_of(size, device=device, dtype=dtype))
-        self.diffusion = Diffusion(**parts, device=device, dtype=dtype, compile_calls=compiled)
+        self.diffusion = StableDiffusion(
+            **parts, device=device, dtype=dtype, compile_calls=compiled
+        )
         self.images: dict[str, dict[Cell, Tensor]] = {}
-        self.pool: DenoiserPool | None = None
+        self.pool: DenoiserPool[Cell] | None = None
 
     def per_sample(self, cells: Sequence[Cell]) -> None:
         """The stock pipeline, once for every image."""
@@ -116,16 +119,14 @@ class Bench:
     def ours(self, cells: Sequence[Cell]) -> None:
         """The pool."""
         self.pool = DenoiserPool(self.diffusion, rows=self.rows)
-        prompts: dict[str, Tensor] = {}
+        prompts: dict[str, Condition] = {}
         wanted = defaultdict(list)
         for number, scale, ratio in cells:
             wanted[number].append((scale, ratio))
-        found: dict[Cell, Tensor] = {}
-        for twin in self.pool.run(self.job(n, pairs, prompts) for n, pairs in wanted.items()):
-            key: Any = twin.key
-            ratio = key[1][twin.grid]
-            found[key[0], twin.guidance_scale, ratio] = (twin.image / 2 + 0.5).clamp(0, 1)
-        self.images["ours"] = found
+        jobs = (self.job(n, pairs, prompts) for n, pairs in wanted.items())
+        self.images["ours"] = {
+            twin.key: (twin.image / 2 + 0.5).clamp(0, 1) for twin in self.pool.run(jobs)
+        }
 
     def largest_difference(self, one: str, other: str) -> float:
         """Between images that two ways made."""
@@ -151,30 +152,29 @@ class Bench:
         return list(images.float())
 
     @torch.inference_mode()
-    def job(self, number: int, pairs: list[tuple[float, float]], prompts: dict[str, Tensor]) -> Job:
+    def job(
+        self, number: int, pairs: list[tuple[float, float]], prompts: dict[str, Condition]
+    ) -> Job[Cell]:
         """A photograph's job, of guidance scales and encode ratios; `prompts` are remembered."""
         source, diffusion = self.sources[number], self.diffusion
         generator = torch.Generator().manual_seed(number)
         mean, std = diffusion.encode(2 * source.image - 1)
         drawn = torch.randn(2, *mean.shape, generator=generator, dtype=self.dtype)
         posterior, noise = drawn.float().to(diffusion.device)
-        embedded = diffusion.embed_conditioning(source.conditioning)[0]
+        followed = diffusion.conditioning(source.conditioning[0])
         for prompt in (source.prompt, ""):
             if prompt not in prompts:
-                prompts[prompt] = diffusion.embed_prompt(prompt)
-        scales = defaultdict(list)
-        for scale, ratio in pairs:
-            scales[ratio].append(scale)
-        grids = {
-            timesteps_of(ratio, self.steps, pure_noise_at_one=False): ratio for ratio in scales
-        }
+                prompts[prompt] = diffusion.prompt(prompt)
+        both = [{**prompts[prompt], **followed} for prompt in (source.prompt, "")]
+        runs = {r: timesteps_of(r, self.steps, pure_noise_at_one=False) for _, r in pairs}
         return Job(
-            key=(number, grids),
             group=0,
-            latents=diffusion.sample_latents(mean, std, posterior)[0],
             noise=noise[0],
-            conditions=Conditions((prompts[source.prompt], prompts[""]), (embedded, embedded)),
-            cells=tuple((grid, tuple(scales[ratio])) for grid, ratio in grids.items()),
+            latents=diffusion.sample_latents(mean, std, posterior)[0],
+            trajectories=tuple(
+                Trajectory((number, scale, ratio), runs[ratio], scale, *both)
+                for scale, ratio in pairs
+            ),
         )
 
 
@@ -219,27 +219,25 @@ def grid_speed(
 def prefix_speed(size: str, rounds: int, *, device: str = "cpu") -> dict[str, Any]:
     """P10: a call of pairs with its prefix evaluated once, and with it evaluated for every row."""
     parts = parts_of(size, device=device)
-    diffusion = Diffusion(**parts, device=device)
+    diffusion = StableDiffusion(**parts, device=device)
     shape = diffusion.latent_shape(SIZES[size].side, SIZES[size].side)
     generator = torch.Generator().manual_seed(0)
     latents = torch.randn(ROWS // 2, *shape, generator=generator).repeat(2, 1, 1, 1)
     timesteps = torch.randint(0, 1000, (ROWS // 2,), generator=generator).repeat(2)
-    prompts = torch.cat([diffusion.embed_prompt(p).expand(ROWS // 2, -1, -1) for p in ("a", "")])
-    source = photographs(1, SIZES[size].side)[0]
-    conditionings = (
-        diffusion.embed_conditioning(source.conditioning).expand(ROWS, -1, -1, -1).contiguous()
-    )
-    arguments = (latents.to(device), timesteps.to(device), prompts, conditionings)
+    followed = diffusion.conditioning(photographs(1, SIZES[size].side)[0].conditioning[0])
+    rows = [{**diffusion.prompt(p), **followed} for p in ("a", "") for _ in range(ROWS // 2)]
+    condition = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+    arguments = (latents.to(device), timesteps.to(device), condition)
     found: dict[str, Tensor] = {}
 
-    def call(name: str, **options: bool) -> None:
+    def call(name: str, shared: frozenset[str] | None = None) -> None:
         for _ in range(4):
-            found[name] = diffusion.denoiser(*arguments, **options)
+            found[name] = diffusion.denoiser(*arguments, shared=shared)
 
     taken = in_turns(
         {
             "for every row": lambda: call("for every row"),
-            "once": lambda: call("once", paired=True, same_conditioning=True),
+            "once": lambda: call("once", frozenset(followed)),
         },
         rounds=rounds,
     )

@@ -48,11 +48,11 @@ def operations(bench: Bench) -> dict[str, float]:
     diffusion, source = bench.diffusion, bench.sources[0]
     device = diffusion.device
     shape = diffusion.latent_shape(*source.image.shape[2:])
-    prompt = diffusion.embed_prompt("a")[None]
     latents, timesteps = torch.zeros(1, *shape, device=device), torch.ones(1, device=device).long()
-    conditioning = diffusion.embed_conditioning(source.conditioning)
+    row = {**diffusion.prompt("a"), **diffusion.conditioning(source.conditioning[0])}
+    condition = {name: tensor[None] for name, tensor in row.items()}
     calls = {
-        "row": lambda: diffusion.denoiser(latents, timesteps, prompt, conditioning),
+        "row": lambda: diffusion.denoiser(latents, timesteps, condition),
         "decode": lambda: diffusion.decode(latents),
         "encode": lambda: diffusion.encode(source.image),
     }

@@ -20,7 +20,6 @@ from scribblegen.builders.scenes.kinds import COLOURS, SCENE_CLASSES
 from scribblegen.builders.scenes.painter import render_scene
 from scribblegen.builders.scenes.source import open_scenes
 from scribblegen.cards.gallery import GalleryRow, draw_scribble, render_gallery
-from scribblegen.engine.jobs import Conditions
 from scribblegen.families.open import load_diffusion
 from scribblegen.tiny import tiny_folder
 from scribblegen.trainers.segmentation.small_segmentor import (
@@ -128,13 +127,8 @@ def text(studio: Studio, judge: SmallSegmentor, count: int) -> dict[str, dict[st
         if len(scene.objects) == len(colours) == 1:
             asked.append((scene.caption, scene.objects[0].class_name, colours[0]))
             real.append(scene.image)
-    conditions = [
-        Conditions(
-            (studio.diffusion.embed_prompt(caption), studio.no_text), (studio.no_conditioning,) * 2
-        )
-        for caption, _, _ in asked
-    ]
-    drawn = studio.draw(conditions, [4.0], [1.0], conditioning_scale=0.0, description="captions")
+    conditions = [studio.text_alone(caption) for caption, _, _ in asked]
+    drawn = studio.draw(conditions, [4.0], [1.0], description="captions")
     return {
         "real scenes": _found(judge, np.stack(real), asked),
         "from captions": _found(judge, drawn[4.0, 1.0], asked),
@@ -180,13 +174,8 @@ def caption_sheet(studio: Studio) -> bytes:
                         where=where)
         for thing, where in _THINGS for colour in colours
     ]  # fmt: skip
-    conditions = [
-        Conditions(
-            (studio.diffusion.embed_prompt(text), studio.no_text), (studio.no_conditioning,) * 2
-        )
-        for text in captions
-    ]
-    images = studio.draw(conditions, [4.0], [1.0], conditioning_scale=0.0, description="sheet")
+    conditions = [studio.text_alone(caption) for caption in captions]
+    images = studio.draw(conditions, [4.0], [1.0], description="sheet")
     drawn = images[4.0, 1.0].reshape(len(_THINGS), len(colours), SIZE, SIZE, 3)
     return render_gallery(colours, [GalleryRow(tuple(row)) for row in drawn], cell_height=80)
 

@@ -19,8 +19,8 @@ import torch
 from scribblegen.builders.config import ScenesConfig
 from scribblegen.builders.files import content_key
 from scribblegen.builders.sources import open_source
-from scribblegen.families.stable_diffusion.denoiser import Denoiser
-from scribblegen.families.stable_diffusion.networks import Diffusion
+from scribblegen.families.stable_diffusion.denoiser import StableDiffusionDenoiser
+from scribblegen.families.stable_diffusion.family import StableDiffusion
 from scribblegen.methods.scribblegen import ScribbleGen
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.runs.generation import generate_parts, images_per_item
@@ -122,7 +122,7 @@ def redone_after_a_kill() -> dict[str, Any]:
     assert source is not None
     method = ScribbleGen(
         config,
-        Diffusion(**random_parts(len(source.classes) + 1)),  # type: ignore[arg-type]
+        StableDiffusion(**random_parts(len(source.classes) + 1)),  # type: ignore[arg-type]
         source.classes,
     )
     units = plan_units("train", len(source), 8)
@@ -135,14 +135,14 @@ def redone_after_a_kill() -> dict[str, Any]:
     return {"images of a unit": per_unit, "most units' worth unfinished": watch.most / per_unit}
 
 
-class StubDenoiser(Denoiser):
+class StubDenoiser(StableDiffusionDenoiser):
     """Predicts zeros."""
 
     def __call__(self, latents: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         return torch.zeros_like(latents)
 
 
-class StubDiffusion(Diffusion):
+class StubDiffusion(StableDiffusion):
     """Every call is one of zeros: what is left is the engine, the encoders and the files."""
 
     def __init__(self, **parts: Any) -> None:

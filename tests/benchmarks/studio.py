@@ -1,6 +1,6 @@
 """Pictures of any mixture of source, scribble and prompt."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -8,14 +8,14 @@ from tqdm import tqdm
 
 from scribblegen.builders.scenes.kinds import SCENE_CLASSES
 from scribblegen.classes import present_classes
-from scribblegen.engine.encode_ratio import timesteps_of
-from scribblegen.engine.jobs import Conditions, Job
-from scribblegen.engine.pool import DenoiserPool, Denoising
+from scribblegen.engine.jobs import Job, Trajectory
+from scribblegen.engine.pool import DenoiserPool
+from scribblegen.families.base import Condition
 from scribblegen.families.stable_diffusion.conditioning import (
     conditioning_image,
     null_conditioning_image,
 )
-from scribblegen.families.stable_diffusion.networks import Diffusion
+from scribblegen.families.stable_diffusion.family import StableDiffusion
 from scribblegen.images import image_to_tensor, tensor_to_image
 from scribblegen.prompts import sample_prompt
 from scribblegen.records import Sample
@@ -33,86 +33,73 @@ class Studio:
         samples: held-out scenes.
     """
 
-    def __init__(self, diffusion: Diffusion, samples: list[Sample]) -> None:
+    def __init__(self, diffusion: StableDiffusion, samples: list[Sample]) -> None:
         self.diffusion, self.samples = diffusion, samples
         record = diffusion.record
         channels = diffusion.conditioning_channels
         empty = null_conditioning_image(channels, SIZE, SIZE, record.null_conditioning)
-        self.no_conditioning = diffusion.embed_conditioning(torch.from_numpy(empty)[None])[0]
-        self.no_text = diffusion.embed_prompt("")
+        self.no_conditioning = diffusion.conditioning(torch.from_numpy(empty))
+        self.no_text = diffusion.prompt("")
         self.conditionings, self.prompts, self.latents = [], [], []
         for sample in samples:
             conditioning = conditioning_image(sample.scribble, SCENE_CLASSES, "one_hot")
-            self.conditionings.append(
-                diffusion.embed_conditioning(torch.from_numpy(conditioning)[None])[0]
-            )
+            self.conditionings.append(diffusion.conditioning(torch.from_numpy(conditioning)))
             names = [SCENE_CLASSES.names[i] for i in present_classes(sample.scribble)]
             prompt = sample_prompt(
                 names, sample.prompt, str(record.prompt_mode), str(record.prompt_stem)
             )
-            self.prompts.append(diffusion.embed_prompt(prompt))
+            self.prompts.append(diffusion.prompt(prompt))
             mean, _ = diffusion.encode(image_to_tensor(sample.image)[None])
             self.latents.append(diffusion.vae.config.scaling_factor * mean[0])
 
-    def conditions(self, conditioning: bool, text: bool, null: str) -> list[Conditions]:
-        """Of every sample, with or without its conditioning and text; `null` is dropped too."""
+    def conditions(
+        self, conditioning: bool, text: bool, null: str
+    ) -> list[tuple[Condition, Condition]]:
+        """Of every sample, with or without its conditioning and text, and with `null` dropped."""
         made = []
         for own_conditioning, own_text in zip(self.conditionings, self.prompts, strict=True):
             shown = own_conditioning if conditioning else self.no_conditioning
             said = own_text if text else self.no_text
-            made.append(
-                Conditions(
-                    prompts=(said, self.no_text if null in ("text", "both") else said),
-                    conditionings=(
-                        shown,
-                        self.no_conditioning if null in ("hint", "both") else shown,
-                    ),
-                )
-            )
+            null_said = self.no_text if null in ("text", "both") else said
+            null_shown = self.no_conditioning if null in ("hint", "both") else shown
+            made.append(({**said, **shown}, {**null_said, **null_shown}))
         return made
+
+    def text_alone(self, caption: str) -> tuple[Condition, Condition]:
+        """Of a caption, without the ControlNet."""
+        return self.diffusion.prompt(caption), self.no_text
 
     def draw(
         self,
-        conditions: list[Conditions],
-        guidance_scales: Iterable[float],
-        encode_ratios: Iterable[float],
+        conditions: list[tuple[Condition, Condition]],
+        guidance_scales: Sequence[float],
+        encode_ratios: Sequence[float],
         *,
         seed: int = 0,
-        conditioning_scale: float = 1.0,
         description: str,
     ) -> dict[tuple[float, float], np.ndarray]:
         """(guidance scale, encode ratio) -> images (N, 64, 64, 3) uint8, in the samples' order."""
-        schedule = self.diffusion.prediction.schedule
-        grids = {r: timesteps_of(r, STEPS, schedule=schedule) for r in encode_ratios}
-        ratio_of = {grid: r for r, grid in grids.items()}
-        scales = tuple(guidance_scales)
-        pool = DenoiserPool(
-            self.diffusion,
-            rows=32,
-            decode_rows=16,
-            denoising=Denoising(conditioning_scale=conditioning_scale),
+        runs = {r: self.diffusion.schedule.timesteps(r, STEPS) for r in encode_ratios}
+        cells = [(w, r) for r in runs for w in guidance_scales]
+        pool: DenoiserPool[tuple[int, float, float]] = DenoiserPool(
+            self.diffusion, rows=32, decode_rows=16
         )
         jobs = (
             Job(
-                key=number,
                 group=0,
-                latents=self.latents[number % len(self.latents)],
                 noise=self._noise(number, seed),
-                conditions=condition,
-                cells=tuple((grid, scales) for grid in grids.values()),
+                latents=self.latents[number % len(self.latents)],
+                trajectories=tuple(Trajectory((number, w, r), runs[r], w, *both) for w, r in cells),
             )
-            for number, condition in enumerate(conditions)
+            for number, both in enumerate(conditions)
         )
         drawn = {
-            (w, r): np.zeros((len(conditions), SIZE, SIZE, 3), np.uint8)
-            for w in scales
-            for r in grids
+            cell: np.zeros((len(conditions), SIZE, SIZE, 3), np.uint8) for cell in sorted(cells)
         }
         total = len(drawn) * len(conditions)
         for twin in tqdm(pool.run(jobs), total=total, desc=description, unit="image"):
-            assert isinstance(twin.key, int)
-            cell = drawn[twin.guidance_scale, ratio_of[twin.grid]]
-            cell[twin.key] = tensor_to_image(twin.image)
+            number, w, r = twin.key
+            drawn[w, r][number] = tensor_to_image(twin.image)
         return drawn
 
     def reconstructions(self) -> np.ndarray:

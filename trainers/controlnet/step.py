@@ -1,5 +1,6 @@
 """The ControlNet being trained, and the loss of one batch over a frozen base."""
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -8,23 +9,20 @@ from diffusers import ControlNetModel
 from torch import Tensor, nn
 
 from scribblegen.classes import Classes
-from scribblegen.families.schedule import Prediction, read_prediction
 from scribblegen.families.stable_diffusion.conditioning import (
     conditioning_image,
     num_conditioning_channels,
 )
 from scribblegen.families.stable_diffusion.controlnet_record import ControlNetRecord
+from scribblegen.families.stable_diffusion.denoiser import PROMPT
+from scribblegen.families.stable_diffusion.family import StableDiffusion
 from scribblegen.families.stable_diffusion.geometry import network_size
-from scribblegen.families.stable_diffusion.networks import (
-    default_resolution,
-    embed_prompt,
-    frozen,
-    size_multiple,
-)
 from scribblegen.trainers.base.plan import Draw
 from scribblegen.trainers.controlnet.config import ControlNetConfig
 from scribblegen.trainers.controlnet.examples import Example
-from scribblegen.trainers.noise import add_noise, draw_noise
+from scribblegen.trainers.noise import draw_noise, noised_latents
+
+logger = logging.getLogger(__name__)
 
 _EMBEDDING_CHANNELS = (16, 32, 96, 256)  # the ControlNet's own, for a VAE of factor 8
 
@@ -72,21 +70,20 @@ class TrainableControlNet(nn.Module):
 
 
 class FrozenBase:
-    """The parts that are not trained, and what they make of a batch.
+    """The family that is not trained, and what it makes of a batch.
 
     Args:
-        parts: from `load_base`.
+        parts: from `load_base`; without a ControlNet.
         device, dtype: of the frozen parts.
+
+    Raises:
+        ValueError, OSError: the parts do not fit each other.
     """
 
     def __init__(self, parts: dict[str, Any], device: torch.device, dtype: torch.dtype) -> None:
-        self.device, self.dtype = device, dtype
-        self.vae, self.unet, self.text_encoder = (
-            frozen(parts[name], device, dtype) for name in ("vae", "unet", "text_encoder")
-        )
-        self.tokenizer = parts["tokenizer"]
-        self.prediction: Prediction = read_prediction(parts["scheduler_config"])
+        self.family = StableDiffusion(**parts, device=device, dtype=dtype)
         self._prompts: dict[str, Tensor] = {}
+        self._has_told = False
 
     def resolution(self, asked: int | None) -> int:
         """Side of the training square in pixels: as asked, or the UNet's own.
@@ -94,8 +91,8 @@ class FrozenBase:
         Raises:
             ValueError: it does not fit the networks.
         """
-        side = asked or default_resolution(self.vae, self.unet)
-        multiple = size_multiple(self.vae, self.unet)
+        side = asked or self.family.default_resolution
+        multiple = self.family.size_multiple
         return network_size(1, 1, resolution=side, geometry="square", multiple=multiple)[0]
 
     @torch.no_grad()
@@ -104,23 +101,22 @@ class FrozenBase:
 
         One at a time, so that a sample's latents are the same in any batch.
         """
-        pairs = []
-        for image in images:
-            posterior = self.vae.encode(image[None].to(self.device, self.dtype)).latent_dist
-            pairs.append(torch.stack([posterior.mean[0], posterior.std[0]]).float())
-        return torch.stack(pairs, dim=1)
+        posteriors = [self.family.encode(image[None]) for image in images]
+        return torch.stack([torch.cat([mean, std]) for mean, std in posteriors], dim=1)
 
-    @torch.no_grad()
     def embed(self, prompt: str) -> Tensor:
-        """(T, D), kept for the next time."""
+        """(T, D), kept for the next time. Too long a prompt is cut; the first is told."""
         if prompt not in self._prompts:
-            self._prompts[prompt] = embed_prompt(prompt, self.tokenizer, self.text_encoder)
+            self._prompts[prompt] = self.family.prompt(prompt)[PROMPT]
+            if not self._has_told and self.family.is_cut(prompt):
+                self._has_told = True
+                logger.warning("prompts too long for the text encoder are cut, such as %r", prompt)
         return self._prompts[prompt]
 
 
 def new_controlnet(base: FrozenBase, classes: Classes, config: ControlNetConfig) -> ControlNetModel:
     """A copy of the UNet's encoder, which adds nothing before it is trained."""
-    halvings = len(base.vae.config.block_out_channels) - 1
+    halvings = len(base.family.vae.config.block_out_channels) - 1
     if halvings >= len(_EMBEDDING_CHANNELS):
         raise ValueError(
             f"the VAE must reduce by 8 at most. {2**halvings} is more than the ControlNet's "
@@ -129,7 +125,7 @@ def new_controlnet(base: FrozenBase, classes: Classes, config: ControlNetConfig)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return ControlNetModel.from_unet(
-            base.unet,
+            base.family.unet,
             conditioning_channels=num_conditioning_channels(classes, config.conditioning_encoding),
             conditioning_embedding_out_channels=_EMBEDDING_CHANNELS[: halvings + 1],
         ).float()
@@ -147,7 +143,7 @@ def batch_loss(
 
     Args:
         trainable: a `TrainableControlNet`, wrapped or not.
-        base: the frozen parts.
+        base: the frozen family.
         batch: draws and their examples.
         classes: of the scribbles.
         config: dropout, conditioning encoding and seed.
@@ -156,25 +152,26 @@ def batch_loss(
     Returns:
         Scalar float32.
     """
+    family = base.family
     draws = [draw for draw, _ in batch]
     if latents is None:
         latents = base.encode(torch.stack([example.image for _, example in batch]))
-    latents = latents.to(base.device)
+    latents = latents.to(family.device)
     noise = draw_noise(
         draws,
         (latents.shape[2], latents.shape[3], latents.shape[4]),
         seed=config.seed,
-        num_timesteps=len(base.prediction.alphas_cumprod),
+        num_timesteps=len(family.schedule.alphas_cumprod),
         dropouts=(config.conditioning_dropout, config.text_dropout, config.both_dropout),
     )
-    noised = add_noise(
+    noised = noised_latents(
         latents,
         noise,
-        base.prediction,
-        scaling_factor=base.vae.config.scaling_factor,
+        family.schedule,
+        scaling_factor=family.vae.config.scaling_factor,
         snr_gamma=config.snr_gamma,
     )
-    noisy, timesteps = noised.noisy.to(base.dtype), noised.timesteps
+    noisy, timesteps = noised.noisy.to(family.dtype), noised.timesteps
     prompts = torch.stack(
         [
             base.embed("" if dropped else example.prompt)
@@ -188,15 +185,15 @@ def batch_loss(
         noisy,
         timesteps,
         prompts,
-        torch.from_numpy(conditionings).to(base.device, base.dtype),
-        noise.drop_conditioning.to(base.device),
+        torch.from_numpy(conditionings).to(family.device, family.dtype),
+        noise.drop_conditioning.to(family.device),
     )
-    predicted = base.unet(
+    predicted = family.unet(
         noisy,
         timesteps,
         encoder_hidden_states=prompts,
-        down_block_additional_residuals=[residual.to(base.dtype) for residual in down],
-        mid_block_additional_residual=mid.to(base.dtype),
+        down_block_additional_residuals=[residual.to(family.dtype) for residual in down],
+        mid_block_additional_residual=mid.to(family.dtype),
         return_dict=False,
     )[0]
     return noised.loss(predicted)

@@ -99,10 +99,10 @@ class ControlNetTrainer(DiffusionTrainer):
             check_record(read_record(controlnet), classes, config.conditioning_encoding)
         if config.gradient_checkpointing:
             controlnet.enable_gradient_checkpointing()
-            self.base.unet.enable_gradient_checkpointing()
+            self.base.family.unet.enable_gradient_checkpointing()
         if config.mixed_precision == "bf16":
             use_fast_attention(controlnet, self.accelerator.device)
-            use_fast_attention(self.base.unet, self.accelerator.device)
+            use_fast_attention(self.base.family.unet, self.accelerator.device)
         return TrainableControlNet(controlnet, learned_null=config.null_conditioning == "learned")
 
     def _loss(self, trainable: nn.Module, batch: ControlNetBatch) -> Tensor:

@@ -8,10 +8,10 @@ from diffusers import ControlNetModel
 
 from scribblegen.cards.gallery import GalleryRow, draw_scribble, render_gallery
 from scribblegen.families.stable_diffusion.conditioning import fit_scribble
-from scribblegen.families.stable_diffusion.networks import Diffusion
+from scribblegen.families.stable_diffusion.family import StableDiffusion
 from scribblegen.images import resize_image, tensor_to_image
 from scribblegen.methods.base import Place
-from scribblegen.methods.scribblegen import ScribbleGen, TwinKey
+from scribblegen.methods.scribblegen import ScribbleGen
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.records import Sample
 from scribblegen.sources import Source
@@ -48,7 +48,7 @@ def validation_picture(
     )
     parts = {**base_parts, "controlnet": copy.deepcopy(controlnet)}
     dtype = next(base_parts["unet"].parameters()).dtype
-    diffusion = Diffusion(**parts, device=device, dtype=dtype)
+    diffusion = StableDiffusion(**parts, device=device, dtype=dtype)
     method = ScribbleGen(method_config, diffusion, source.classes)
     samples: list[Sample] = []
     for index in range(len(source)):
@@ -60,7 +60,6 @@ def validation_picture(
     twins: dict[tuple[int, float], Any] = {}
     places = (Place("train", 0, position) for position in range(len(samples)))
     for twin in method.twins(zip(places, samples, strict=True)):
-        assert isinstance(twin.key, TwinKey)
         for cell in method.cells_of(twin):
             twins[twin.key.photograph.place.position, cell.encode_ratio] = tensor_to_image(
                 twin.image

@@ -19,7 +19,7 @@ from transformers import CLIPTextModel
 
 from scribblegen.cards.models import TEXT_TO_IMAGE
 from scribblegen.families.loading_errors import loading
-from scribblegen.families.schedule import read_prediction
+from scribblegen.families.schedule import read_schedule
 from scribblegen.families.stable_diffusion.networks import frozen
 from scribblegen.seeds import numpy_generator
 from scribblegen.sources import Source
@@ -27,7 +27,7 @@ from scribblegen.trainers.base.attention import use_fast_attention
 from scribblegen.trainers.base.config import TrainingRunConfig
 from scribblegen.trainers.base.plan import Draw
 from scribblegen.trainers.base.trainer import DiffusionTrainer
-from scribblegen.trainers.noise import Noise, add_noise, draw_noise
+from scribblegen.trainers.noise import Noise, draw_noise, noised_latents
 from scribblegen.trainers.small_pipeline.latent_cache import LatentCache
 from scribblegen.trainers.small_pipeline.small_model import write_figures
 from scribblegen.trainers.small_pipeline.text_to_image_config import TextToImageConfig
@@ -80,7 +80,7 @@ class TextToImageTrainer(DiffusionTrainer):
         self.module = TextToImage(self.vae, len(self.cache.tokenizer), config)
         if config.mixed_precision == "bf16":
             use_fast_attention(self.module.unet, self.accelerator.device)
-        self.prediction = read_prediction(scheduler_config(config.prediction_type))
+        self.schedule = read_schedule(scheduler_config(config.prediction_type))
         self._begin(self.module, self._load)
 
     @torch.no_grad()
@@ -100,7 +100,7 @@ class TextToImageTrainer(DiffusionTrainer):
                 draws,
                 (latents.shape[2], latents.shape[3], latents.shape[4]),
                 seed=self.config.seed,
-                num_timesteps=len(self.prediction.alphas_cumprod),
+                num_timesteps=len(self.schedule.alphas_cumprod),
                 dropouts=(0.0, self.config.text_dropout, 0.0),
             )
             tokens = self.cache.tokens(indices, [self._is_class_prompt(d) for d in draws])
@@ -112,10 +112,10 @@ class TextToImageTrainer(DiffusionTrainer):
         return bool(generator.random() < self.config.class_prompts)
 
     def _loss(self, module: nn.Module, batch: CaptionedLatents) -> Tensor:
-        noised = add_noise(
+        noised = noised_latents(
             batch.latents,
             batch.noise,
-            self.prediction,
+            self.schedule,
             scaling_factor=self.vae.config.scaling_factor,
             snr_gamma=self.config.snr_gamma,
         )

@@ -8,24 +8,16 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from scribblegen.families.stable_diffusion.networks import vae_scale
+from scribblegen.families.stable_diffusion.scheduler import stable_diffusion_scheduler
 from scribblegen.trainers.small_pipeline.text_to_image_config import TextToImageConfig
 
 
 def scheduler_config(prediction_type: str) -> dict[str, Any]:
     """Stable Diffusion's noise levels. v-prediction reaches pure noise, and sampling starts there
     (arXiv 2305.08891): light and colour are then the prompt's to choose."""
-    return {
-        "num_train_timesteps": 1000,
-        "beta_start": 0.00085,
-        "beta_end": 0.012,
-        "beta_schedule": "scaled_linear",
-        "clip_sample": False,
-        "set_alpha_to_one": False,
-        "steps_offset": 1,
-        "timestep_spacing": "trailing",
-        "rescale_betas_zero_snr": prediction_type == "v_prediction",
-        "prediction_type": prediction_type,
-    }
+    return stable_diffusion_scheduler(
+        prediction_type, timestep_spacing="trailing", zero_snr=prediction_type == "v_prediction"
+    )
 
 
 class TextToImage(nn.Module):

@@ -1,36 +1,43 @@
 """ControlNet and UNet as one call, in the few forms that the denoiser pool needs."""
 
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import partial
 
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor
 
+from scribblegen.families.base import Condition
 from scribblegen.families.compiled import compiled
-from scribblegen.families.stable_diffusion.deep_cache import DeepCache
 from scribblegen.families.stable_diffusion.shared_prefix import share_prefix
 
+# A row's tensors: (T, D) of its text, (D, h, w) of the picture that it follows, and how strongly.
+PROMPT, CONDITIONING, CONDITIONING_SCALE = "prompt", "conditioning", "conditioning_scale"
 
-class Denoiser:
-    """Predicts the noise of B rows at once.
+
+class StableDiffusionDenoiser:
+    """Predicts the noise of B rows at once: the `Denoiser` of Stable Diffusion.
+
+    Rows without "conditioning" go through the UNet alone; zeros of "conditioning_scale" give the
+    same bits.
 
     Args:
-        unet, controlnet: frozen; the ControlNet takes embedded conditionings.
+        unet, controlnet: frozen; the ControlNet takes embedded conditionings. None: no row has one.
         compile_calls: through torch.compile; where that fails, with one warning, as they are.
     """
 
     def __init__(
         self,
         unet: UNet2DConditionModel,
-        controlnet: ControlNetModel,
+        controlnet: ControlNetModel | None,
         *,
         compile_calls: bool = False,
     ) -> None:
         # By whether the second half of the rows repeats the first.
         self._unets = {same: share_prefix(unet, halves_are_equal=same) for same in (False, True)}
         self._controlnets = {
-            same: share_prefix(controlnet, halves_are_equal=same) for same in (False, True)
+            same: controlnet and share_prefix(controlnet, halves_are_equal=same)
+            for same in (False, True)
         }
         self._plain = (unet, controlnet)
         self._dtype = unet.dtype
@@ -42,78 +49,56 @@ class Denoiser:
         self,
         latents: Tensor,
         timesteps: Tensor,
-        prompts: Tensor,
-        conditionings: Tensor,
-        conditioning_scale: float | Tensor = 1.0,
+        condition: Condition,
         *,
-        paired: bool = False,
-        same_conditioning: bool = False,
-        controlled: bool = True,
+        shared: frozenset[str] | None = None,
     ) -> Tensor:
         """One call; every row has its own everything.
 
         Args:
             latents: (B, C, h, w), noisy.
             timesteps: (B,) int64.
-            prompts: (B, T, D) from `Diffusion.embed_prompt`.
-            conditionings: (B, D, h, w) from `Diffusion.embed_conditioning`.
-            conditioning_scale: factor on the ControlNet's residuals.
-            paired: the second half of `latents` and `timesteps` repeats the first.
-            same_conditioning: of paired rows, `conditionings` too.
-            controlled: with the ControlNet; without, `conditionings` are not looked at.
+            condition: "prompt" (B, T, D); where the ControlNet is used "conditioning" (B, D, h, w)
+                and "conditioning_scale" (B,), the factor on its residuals.
+            shared: see `Denoiser.__call__`.
 
         Returns:
-            (B, C, h, w) float32: epsilon or v, as `Diffusion.prediction.kind` says.
+            (B, C, h, w) float32: epsilon or v, as the schedule says.
         """
-        latents = latents.to(self._dtype)
         # A lone pair is called as the stock pipeline calls it, and so gives the same bits.
         has_halves = len(latents) % 2 == 0 and len(latents) > 2
-        paired &= has_halves
-        kind = (has_halves, paired, paired and same_conditioning and controlled, controlled)
+        is_controlled = CONDITIONING in condition
+        is_paired = has_halves and shared is not None
+        same = is_paired and is_controlled and CONDITIONING in (shared or ())
+        kind = (has_halves, is_paired, same, is_controlled)
         if kind not in self._calls:
             call = partial(_denoise, *self._networks(*kind))
             self._calls[kind] = compiled(call, cuda_graphs=True) if self._compile else call
-        return self._calls[kind](latents, timesteps, prompts, conditionings, conditioning_scale)
+        return self._calls[kind](*self._arguments(latents, timesteps, condition))
 
     @torch.inference_mode()
-    def keeping(
-        self,
-        latents: Tensor,
-        timesteps: Tensor,
-        prompts: Tensor,
-        conditionings: Tensor,
-        conditioning_scale: float | Tensor = 1.0,
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """A call that also gives the features that `shallow` goes on from, (B, ...) each."""
-        latents = latents.to(self._dtype)
-        controlnet, cache = self._plain[1], self._deep_cache
-        down, mid = _residuals(
-            controlnet, latents, timesteps, prompts, conditionings, conditioning_scale
-        )
-        output = _predicted(cache.keeping, latents, timesteps, prompts, down, mid)
-        return output, (cache.take_features(), *down[: cache.num_residuals])
+    def observed(self, latents: Tensor, timesteps: Tensor, condition: Condition) -> Tensor:
+        """See `Denoiser.observed`."""
+        unet, controlnet = self._plain
+        used = controlnet if CONDITIONING in condition else None
+        return _denoise(unet, used, *self._arguments(latents, timesteps, condition))
 
-    @torch.inference_mode()
-    def shallow(
-        self, latents: Tensor, timesteps: Tensor, prompts: Tensor, features: tuple[Tensor, ...]
-    ) -> Tensor:
-        """A call of the outermost layers alone, over what a `keeping` call kept."""
-        latents = latents.to(self._dtype)
-        return self._deep_cache.shallow(latents, timesteps, prompts, features).float()
-
-    @cached_property
-    def _deep_cache(self) -> DeepCache:
-        return DeepCache(self._plain[0])
+    def _arguments(
+        self, latents: Tensor, timesteps: Tensor, condition: Condition
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
+        conditioning = condition.get(CONDITIONING)
+        scale = None
+        if conditioning is not None:
+            scale = condition[CONDITIONING_SCALE].to(self._dtype)[:, None, None, None]
+        return latents.to(self._dtype), timesteps, condition[PROMPT], conditioning, scale
 
     def _networks(
-        self, has_halves: bool, paired: bool, same_conditioning: bool, controlled: bool
+        self, has_halves: bool, is_paired: bool, same_conditioning: bool, is_controlled: bool
     ) -> tuple[torch.nn.Module, torch.nn.Module | None]:
-        if not has_halves:
-            unet, controlnet = self._plain
-        else:
-            unet = self._unets[paired]
-            controlnet = self._controlnets[same_conditioning]
-        return unet, controlnet if controlled else None
+        unet, controlnet = self._plain
+        if has_halves:
+            unet, controlnet = self._unets[is_paired], self._controlnets[same_conditioning]
+        return unet, controlnet if is_controlled else None
 
 
 def _denoise(
@@ -122,26 +107,20 @@ def _denoise(
     latents: Tensor,
     timesteps: Tensor,
     prompts: Tensor,
-    conditionings: Tensor,
-    conditioning_scale: float | Tensor,
+    conditionings: Tensor | None,
+    conditioning_scale: Tensor | None,
 ) -> Tensor:
     down = mid = None
     if controlnet is not None:
-        down, mid = _residuals(
-            controlnet, latents, timesteps, prompts, conditionings, conditioning_scale
+        # What it adds to the UNet's skip connections and to its middle.
+        down, mid = controlnet(
+            latents,
+            timesteps,
+            encoder_hidden_states=prompts,
+            controlnet_cond=conditionings,
+            conditioning_scale=conditioning_scale,
+            return_dict=False,
         )
-    return _predicted(unet, latents, timesteps, prompts, down, mid)
-
-
-def _predicted(
-    unet: torch.nn.Module,
-    latents: Tensor,
-    timesteps: Tensor,
-    prompts: Tensor,
-    down: list[Tensor] | None,
-    mid: Tensor | None,
-) -> Tensor:
-    """The UNet's output, with a ControlNet's residuals where there are any."""
     output: Tensor = unet(
         latents,
         timesteps,
@@ -151,23 +130,3 @@ def _predicted(
         return_dict=False,
     )[0]
     return output.float()
-
-
-def _residuals(
-    controlnet: torch.nn.Module,
-    latents: Tensor,
-    timesteps: Tensor,
-    prompts: Tensor,
-    conditionings: Tensor,
-    conditioning_scale: float | Tensor,
-) -> tuple[list[Tensor], Tensor]:
-    """What the ControlNet adds to the UNet's skip connections and to its middle."""
-    down, mid = controlnet(
-        latents,
-        timesteps,
-        encoder_hidden_states=prompts,
-        controlnet_cond=conditionings,
-        conditioning_scale=conditioning_scale,
-        return_dict=False,
-    )
-    return down, mid
