@@ -23,8 +23,8 @@ class Classes:
     """Names and colours of the classes 0..K-1.
 
     Args:
-        names: K names, in id order.
-        palette: K colours (R, G, B), each 0..255. Defaults to the PASCAL VOC colour sequence.
+        names: The K names, in the order of the ids.
+        palette: The K colours (R, G, B), each 0..255. Defaults to the PASCAL VOC colour sequence.
     """
 
     names: tuple[str, ...]
@@ -93,7 +93,7 @@ def voc_palette(num_classes: int) -> tuple[tuple[int, int, int], ...]:
 
 
 def load_classes(spec: str | Path) -> Classes:
-    """Class list from a known label space (`voc`, `ade20k`), a file, or comma-separated names.
+    """Reads classes from a known label space (`voc`, `ade20k`), a file, or comma-separated names.
 
     A file is JSON: `{"classes": [{"id", "name", "palette_rgb"}]}`, `{"0": "name", ...}` (the Hub's
     `id2label.json`) or `["name", ...]`; or text with one name a line.
@@ -120,7 +120,7 @@ def load_classes(spec: str | Path) -> Classes:
 
 
 def is_file(path: Path) -> bool:
-    """As `Path.is_file`; a text too long for a file name, such as a list of names, is none."""
+    """Whether a file has this name; a text too long for one, such as a list of names, is none."""
     try:
         return path.is_file()
     except OSError:

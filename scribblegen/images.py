@@ -20,15 +20,39 @@ if TYPE_CHECKING:
 IMAGE_FORMATS = ("webp", "png", "jpeg")
 _AS_IS_FORMATS = ("JPEG", "PNG", "WEBP")
 # What PIL raises for damaged files, found by damaging some.
-_PIL_ERRORS = (OSError, SyntaxError, ValueError, TypeError, EOFError, ArithmeticError, LookupError,
-               struct.error)  # fmt: skip
+_PIL_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    ArithmeticError,
+    LookupError,
+    struct.error,
+)
 # All that a file stored as it is may say besides its pixels. Anything else (EXIF, XMP, comments,
 # PNG texts) may tell of place, owner or device, and must not be published along.
 _HARMLESS_INFO = {
-    "jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "adobe", "adobe_transform",
-    "progressive", "progression", "icc_profile", "gamma", "srgb", "chromaticity", "aspect",
-    "interlace", "loop", "background", "timestamp", "duration",
-}  # fmt: skip
+    "jfif",
+    "jfif_version",
+    "jfif_unit",
+    "jfif_density",
+    "dpi",
+    "adobe",
+    "adobe_transform",
+    "progressive",
+    "progression",
+    "icc_profile",
+    "gamma",
+    "srgb",
+    "chromaticity",
+    "aspect",
+    "interlace",
+    "loop",
+    "background",
+    "timestamp",
+    "duration",
+}
 _HARMLESS_SEGMENTS = {"APP0", "APP2", "APP14"}  # of a JPEG: JFIF, colour profile, Adobe's colours
 
 
@@ -47,7 +71,7 @@ def decode_image(data: bytes) -> tuple[np.ndarray, bytes | None]:
         without metadata. Else None.
 
     Raises:
-        BadImageError: truncated, unreadable or of a dangerous size.
+        BadImageError: If the file is truncated, unreadable or of a dangerous size.
     """
     picture = _open(data)
     try:
@@ -73,7 +97,7 @@ def decode_label(data: bytes) -> np.ndarray:
     """Decodes a label file, (H, W) uint8: palette or grey PNG, whose values are class ids.
 
     Raises:
-        BadImageError: unreadable, lossy, coloured, or with values outside 0..255.
+        BadImageError: If the file is unreadable, lossy, coloured, or has values outside 0..255.
     """
     picture = _open(data)
     if picture.format == "JPEG":

@@ -40,11 +40,11 @@ def sample_prompt(
     """The prompt of one source.
 
     Args:
-        class_names: names of the classes drawn in its scribble, in id order.
-        caption: the source's own caption, if it has one.
-        mode: `classes` (stem and class names), `stem` (the paper's "no text"), or `caption` (the
-            source's caption; class names where it has none).
-        stem: first words of the prompt.
+        class_names: The names of the classes drawn in its scribble, in the order of their ids.
+        caption: The source's own caption, if it has one.
+        mode: What the prompt is made of: `classes` (stem and class names), `stem` (the paper's
+            "no text"), or `caption` (the source's caption; class names where it has none).
+        stem: The first words of the prompt.
     """
     if mode == "stem":
         return stem

@@ -53,7 +53,7 @@ def test_what_runs_on_a_gpu_runs_here_too():
 
 def test_balance_and_what_a_kill_costs():
     assert all(found["ours"] <= 1.02 for found in balance().values())
-    assert redone_after_a_kill()["most units' worth unfinished"] <= 2
+    assert redone_after_a_kill(24)["most units' worth unfinished"] <= 2
 
 
 def test_every_codec_is_told_with_the_size_that_its_files_have():

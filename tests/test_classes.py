@@ -19,8 +19,16 @@ NAMES = ("background", "cat", "potted plant")
 
 
 def test_the_palette_is_pascal_voc_s() -> None:
-    known = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 3: (128, 128, 0), 4: (0, 0, 128),
-             8: (64, 0, 0), 15: (192, 128, 128), 20: (0, 64, 128)}  # fmt: skip
+    known = {
+        0: (0, 0, 0),
+        1: (128, 0, 0),
+        2: (0, 128, 0),
+        3: (128, 128, 0),
+        4: (0, 0, 128),
+        8: (64, 0, 0),
+        15: (192, 128, 128),
+        20: (0, 64, 128),
+    }
     palette = voc_palette(256)
     assert {i: palette[i] for i in known} == known
     assert palette[255] == (224, 224, 192)  # VOC's void

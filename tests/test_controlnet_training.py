@@ -1,11 +1,7 @@
 """A training step is the same sum of the same draws, however it is cut up."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,8 +25,8 @@ from scribblegen.trainers.controlnet.examples import Examples
 from scribblegen.trainers.controlnet.step import FrozenBase
 from scribblegen.trainers.controlnet.trainer import ControlNetTrainer
 from scribblegen.trainers.noise import draw_noise
+from tests.forks import run_ranks
 
-ROOT = Path(__file__).parents[1]
 SOURCE = ScenesConfig(ids="0:10", scene_size=64)
 CONFIG = ControlNetConfig(
     train_batch_size=4,
@@ -150,19 +146,12 @@ def test_gradient_checkpointing_gives_the_same_weights(tmp_path, uninterrupted):
     assert largest_difference(checked, uninterrupted) < 1e-6
 
 
+def train_two_at_once(folder):
+    train(folder, train_batch_size=2)
+
+
 def test_two_processes_equal_one_with_twice_the_batch(tmp_path, uninterrupted):
-    code = (
-        "import sys; sys.path.insert(0, 'tests')\n"
-        "from test_controlnet_training import train\n"
-        f"train({str(tmp_path / 'two')!r}, train_batch_size=2)\n"
-    )
-    script = tmp_path / "two.py"
-    script.write_text(code)
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu",
-               "--num_processes=2", "--num_machines=1", "--mixed_precision=no",
-               "--dynamo_backend=no", "--main_process_port=0", str(script)]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env=environment)
+    run_ranks(tmp_path / "said", 2, train_two_at_once, tmp_path / "two")
     assert largest_difference(weights(tmp_path / "two"), uninterrupted) < 1e-5
 
 

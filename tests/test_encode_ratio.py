@@ -105,10 +105,23 @@ def test_every_mode_starts_from_pure_noise_only_at_one() -> None:
 
 @pytest.mark.parametrize(
     ("steps", "ratio", "expected"),
-    [(50, 0.58, 29), (50, 0.57, 29), (100, 0.29, 29), (100, 0.57, 57), (100, 0.58, 58),
-     (50, 0.29, 15), (20, 0.05, 1), (50, 0.01, 1), (10, 0.25, 3), (10, 0.24, 2), (50, 1.0, 50),
-     (1, 0.5, 1), (50, 0.1 + 0.2, 15), (50, 0.7 - 0.12, 29)],
-)  # fmt: skip
+    [
+        (50, 0.58, 29),
+        (50, 0.57, 29),
+        (100, 0.29, 29),
+        (100, 0.57, 57),
+        (100, 0.58, 58),
+        (50, 0.29, 15),
+        (20, 0.05, 1),
+        (50, 0.01, 1),
+        (10, 0.25, 3),
+        (10, 0.24, 2),
+        (50, 1.0, 50),
+        (1, 0.5, 1),
+        (50, 0.1 + 0.2, 15),
+        (50, 0.7 - 0.12, 29),
+    ],
+)
 def test_the_number_of_steps_is_rounded_halves_up(steps: int, ratio: float, expected: int) -> None:
     assert num_steps_run(ratio, steps) == expected
     assert timesteps_of(ratio, steps).num_steps == expected

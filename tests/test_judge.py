@@ -1,8 +1,6 @@
 """A segmentor that looks at twins: its agreement is recorded, shown, and chosen by."""
 
 import hashlib
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from transformers import (
 
 from scribblegen.builders.config import ScenesConfig
 from scribblegen.builders.scenes.kinds import SCENE_CLASSES
+from scribblegen.cli import main as scribblegen
 from scribblegen.commands.build import build, open_build
 from scribblegen.configs import to_arguments, to_dict
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
@@ -31,6 +30,7 @@ from scribblegen.trainers.segmentation.config import SegmentationConfig
 from scribblegen.trainers.segmentation.data import open_rows
 from scribblegen.trainers.segmentation.row_selection import recorded_scores
 from scribblegen.trainers.segmentation.run import train_segmentation
+from tests.forks import run_ranks
 
 SIZE = 48
 SOURCE = ScenesConfig(ids="0:4", scene_size=SIZE)
@@ -123,13 +123,7 @@ def test_two_processes_write_the_same_bytes(repository, segmentor, tmp_path):
         "output_dir": str(tmp_path / "scenes"),
         "num_processes": 2,
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "scribblegen.synthesize", *to_arguments(options)],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[1],
-    )
-    assert done.returncode == 0, done.stderr
+    run_ranks(tmp_path / "said", 2, scribblegen, ["build", *to_arguments(options)])
     one, two = (
         {str(p.relative_to(f)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files(f)}
         for f in (repository, tmp_path / "scenes")

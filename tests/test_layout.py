@@ -121,6 +121,24 @@ def test_ci_runs_the_commands_of_the_readme_and_nothing_else():
     assert [command for command in commands if command not in shown] == []
 
 
+def test_a_publish_waits_for_no_network_library():
+    """Its log is set up, and its code there, before torch or the libraries of networks are."""
+    code = (
+        "import sys\n"
+        "import scribblegen.builders.publish.dataset, scribblegen.commands.publish\n"
+        "from scribblegen.commands.command_line import set_up_logging\n"
+        "set_up_logging(main_process=True)\n"
+        "print({'torch', 'diffusers', 'transformers'} & sys.modules.keys())\n"
+        "import diffusers, transformers\n"
+        "for library in (diffusers, transformers):\n"
+        "    assert library.utils.logging.get_verbosity() == library.utils.logging.ERROR\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.strip() == "set()"
+
+
 def test_help_is_quick_and_loads_no_torch():
     code = (
         "import sys, time; started = time.perf_counter()\n"

@@ -343,6 +343,7 @@ def test_pickled_weights_and_links_are_refused(tmp_path):
         model_files(tmp_path)
 
 
+@pytest.mark.slow
 def test_two_hundred_publishes_through_faults_and_kills_each_end_whole(runs, tmp_path):
     """Every kind of fault, and SIGKILL, from a fixed seed; see `tests/hub/stress.py`."""
     folders = [str(runs[name]) for name in ("half", "one", "both")]
@@ -358,6 +359,7 @@ def test_two_hundred_publishes_through_faults_and_kills_each_end_whole(runs, tmp
                 check_commit(hub, name, commit)
 
 
+@pytest.mark.slow
 def test_a_segmentor_is_trained_from_the_hub_published_there_and_used_from_there(
     hub, runs, tmp_path
 ):

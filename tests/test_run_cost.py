@@ -86,20 +86,42 @@ def test_rows_are_really_measured(diffusion):
 
 
 def test_the_profile_tells_every_stage(tmp_path, capsys):
-    grid = ["--ids", "0:4", "--scene_size", "48", "--encode_ratios", "0.5",
-            "--num_inference_steps", "4", "--rows", "4"]  # fmt: skip
+    grid = [
+        "--ids",
+        "0:4",
+        "--scene_size",
+        "48",
+        "--encode_ratios",
+        "0.5",
+        "--num_inference_steps",
+        "4",
+        "--rows",
+        "4",
+    ]
     main(["build", *grid, "--profile", "True", "--output_dir", str(tmp_path / "run")])
     out = capsys.readouterr().out
-    shares = {name: float(re.search(rf"^{name} +[\d.]+ +([\d.]+)%", out, re.M)[1])
-              for name in (*STAGES, "idle")}  # fmt: skip
+    shares = {
+        name: float(re.search(rf"^{name} +[\d.]+ +([\d.]+)%", out, re.M)[1])
+        for name in (*STAGES, "idle")
+    }
     assert sum(shares.values()) == pytest.approx(100, abs=1)
     assert shares["denoise"] > 10 and shares["decode"] > 0 and shares["encode"] > 0
     assert "16 rows in 4 calls of 4: 100.0% full; 4 images decoded" in out
 
 
 def test_without_the_flag_no_profile_is_printed(tmp_path, capsys):
-    grid = ["--ids", "0:1", "--scene_size", "48", "--encode_ratios", "0.5",
-            "--num_inference_steps", "2", "--rows", "4"]  # fmt: skip
+    grid = [
+        "--ids",
+        "0:1",
+        "--scene_size",
+        "48",
+        "--encode_ratios",
+        "0.5",
+        "--num_inference_steps",
+        "2",
+        "--rows",
+        "4",
+    ]
     main(["build", *grid, "--output_dir", str(tmp_path / "run")])
     assert "denoise" not in capsys.readouterr().out
 

@@ -12,7 +12,6 @@ import datasets
 import numpy as np
 import pytest
 from PIL import Image
-from scribblegen.commands.build import build
 
 from scribblegen.builders.config import (
     FolderConfig,
@@ -30,6 +29,7 @@ from scribblegen.builders.sources import (
     source_name,
     source_options,
 )
+from scribblegen.commands.build import build
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.prompts import Prompt
 from scribblegen.records import Rejection, Sample

@@ -1,7 +1,6 @@
 """A run is byte-identical for any number of processes, any order, and any kills."""
 
 import hashlib
-import multiprocessing
 import os
 import random
 import shutil
@@ -17,6 +16,7 @@ import pytest
 from datasets import load_dataset
 
 from scribblegen.builders.config import ScenesConfig
+from scribblegen.cli import main as scribblegen
 from scribblegen.commands.build import build, open_build
 from scribblegen.configs import to_arguments, to_dict
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
@@ -25,10 +25,16 @@ from scribblegen.runs.generation import generate_parts
 from scribblegen.runs.loop import synthesize
 from scribblegen.runs.manifest import pending_units, read_manifest
 from scribblegen.runs.shares import Part, finished_parts, join_parts, share_out
+from tests.forks import fork_server, run_ranks
 
 SOURCE = ScenesConfig(ids="0:12", validation_ids="100:103", scene_size=48)
 METHOD = ScribbleGenConfig(
-    guidance_scales=[1, 2], encode_ratios=[0.25, 1.0], num_inference_steps=4, rows=8, replicates=2
+    guidance_scales=[1, 2],
+    encode_ratios=[0.25, 1.0],
+    num_inference_steps=4,
+    rows=8,
+    replicates=2,
+    pipeline="random",
 )
 OUTPUT = OutputConfig(sources_per_shard=2)
 KILLS = 20
@@ -71,24 +77,29 @@ def test_a_run_holds_what_was_asked_for(reference):
             assert files[entry["path"]] == entry["sha256"]
 
 
-@pytest.mark.parametrize("num_processes", [2, 3])
+@pytest.mark.parametrize("num_processes", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_number_of_processes_changes_no_byte(reference, tmp_path, num_processes):
     options = {
         **to_dict(SOURCE, METHOD, OUTPUT),
         "output_dir": str(tmp_path / "run"),
         "num_processes": num_processes,
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "scribblegen.synthesize", *to_arguments(options)],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[1],
-    )
-    assert done.returncode == 0, done.stderr
+    arguments = list(to_arguments(options))
+    if num_processes == 3:
+        done = subprocess.run(
+            [sys.executable, "-m", "scribblegen.synthesize", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parents[1],
+        )
+        assert done.returncode == 0, done.stderr
+        said = done.stdout
+    else:  # what is launched, without the launcher
+        said = run_ranks(tmp_path / "said", num_processes, scribblegen, ["build", *arguments])
     # 12 sources x 4 cells x 2 replicates are 96 images, shared evenly.
-    assert "96 images in" in done.stdout
+    assert "96 images in" in said
     shares = " + ".join([str(96 // num_processes)] * num_processes)
-    assert f"({shares} by {num_processes} processes)" in done.stdout
+    assert f"({shares} by {num_processes} processes)" in said
     assert digests(tmp_path / "run") == digests(reference)
 
 
@@ -123,26 +134,31 @@ def test_units_that_do_not_divide_are_made_in_parts(reference, tmp_path, num_pro
     assert read_manifest(run.folder)["units"] == read_manifest(reference)["units"]
 
 
-def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes(reference, tmp_path):
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["scribblegen.commands.build", "scribblegen.tiny.random_weights"]
-    )
-    rng = random.Random(0)
-    folder = tmp_path / "run"
+def build_short_run(folder: Path) -> None:
+    """As many units, with fewer images in each: most of what a kill can hit, in a second."""
+    method = replace(METHOD, guidance_scales=[2], replicates=1)
+    build(SOURCE, method, OUTPUT, output_dir=folder)
 
-    warm = context.Process(target=build_here, args=(tmp_path / "warm" / "run",))
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes(tmp_path):
+    context = fork_server()
+    rng = random.Random(0)
+    folder, reference = tmp_path / "run", tmp_path / "reference" / "run"
+    build_short_run(reference)
+
+    warm = context.Process(target=build_short_run, args=(tmp_path / "warm" / "run",))
     warm.start()
     warm.join()  # the fork server has its imports now
     started = time.perf_counter()
-    timed = context.Process(target=build_here, args=(tmp_path / "timed" / "run",))
+    timed = context.Process(target=build_short_run, args=(tmp_path / "timed" / "run",))
     timed.start()
     timed.join()
     duration = time.perf_counter() - started
 
     kills, seen = 0, 0
     while kills < KILLS:
-        process = context.Process(target=build_here, args=(folder,))
+        process = context.Process(target=build_short_run, args=(folder,))
         process.start()
         process.join(rng.uniform(0, duration))
         if process.exitcode is not None:  # it was done first: begin again
@@ -159,7 +175,7 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes(reference, tmp_pat
         seen = finished
         named = {p.name for p in folder.rglob("*.parquet") if not p.name.startswith(".")}
         assert named <= {p.name for p in reference.rglob("*.parquet")}
-    build_here(folder)
+    build_short_run(folder)
     assert digests(folder) == digests(reference)
 
 

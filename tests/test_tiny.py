@@ -82,16 +82,23 @@ def test_the_colour_word_colours_the_object(tiny):
     from diffusers import DDIMScheduler, StableDiffusionPipeline
 
     pipeline = StableDiffusionPipeline(
-        vae=tiny.vae, unet=tiny.unet, text_encoder=tiny.text_encoder, tokenizer=tiny.tokenizer,
+        vae=tiny.vae,
+        unet=tiny.unet,
+        text_encoder=tiny.text_encoder,
+        tokenizer=tiny.tokenizer,
         scheduler=DDIMScheduler.from_pretrained(tiny_folder(), subfolder="scheduler"),
-        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
-    )  # fmt: skip
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
     red_over_blue = []
     for colour in ("red", "blue"):
         images = pipeline(
             [f"a photo of a {colour} house on grass under an overcast sky"] * 4,
-            num_inference_steps=12, guidance_scale=4.0, output_type="np",
+            num_inference_steps=12,
+            guidance_scale=4.0,
+            output_type="np",
             generator=torch.Generator().manual_seed(0),
-        ).images  # fmt: skip
+        ).images
         red_over_blue.append((images[..., 0] - images[..., 2]).mean())
     assert red_over_blue[0] > red_over_blue[1] + 0.02

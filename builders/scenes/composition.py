@@ -61,14 +61,14 @@ class Composition:
     """One scene before it is painted.
 
     Args:
-        upper, lower: the two backgrounds; `upper` is None where `lower` fills the picture.
-        horizon: y of their border, 0 without an upper one.
-        slope, swell, phase: how the border tilts and waves, in shares of the height (the phase
+        upper, lower: The two backgrounds; `upper` is None where `lower` fills the picture.
+        horizon: The y of their border, 0 without an upper one.
+        slope, swell, phase: How the border tilts and waves, in shares of the height (the phase
             in radians).
-        light, light_x: the time of day, and where from: x of the sun or moon.
-        exposure: factor on the whole picture.
-        objects: in painter's order.
-        texture_seed: for the textures, which draw their own numbers.
+        light, light_x: The time of day, and the x of the sun or moon that the light comes from.
+        exposure: A factor on the brightness of the whole picture.
+        objects: The objects in painter's order.
+        texture_seed: The seed of the textures, which draw their own numbers.
     """
 
     upper: str | None

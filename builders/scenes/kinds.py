@@ -39,12 +39,12 @@ class Light:
     """The time of day. Colours are (red, green, blue) in 0..1.
 
     Args:
-        name: the caption's word.
-        share: of scenes.
-        gain: factor on everything but the sky. Its cast is weak, for a colour word to stay true.
-        sky_top, sky_bottom: the sky's gradient.
-        cloud: the colour of clouds.
-        cover: how much of the sky they cover, about -1 (none) to 1 (most).
+        name: The word of it in captions.
+        share: The share of the scenes that have it.
+        gain: A factor on everything but the sky. Its cast is weak, for a colour word to stay true.
+        sky_top, sky_bottom: The colours between which the sky's gradient runs.
+        cloud: The colour of clouds.
+        cover: How much of the sky the clouds cover, about -1 (none) to 1 (most).
     """
 
     name: str
@@ -120,14 +120,14 @@ class ObjectKind:
     """A sub-class: how it is named and drawn, how large it is, and where it belongs.
 
     Args:
-        class_name: one of `SCENE_CLASSES`.
-        phrase: the sub-class in words.
-        draw: the drawing, in local coordinates within +-`half`.
-        half: half width and half height in local units.
-        size: typical length of a local unit, as a share of the picture's smaller side.
-        tilt: largest rotation either way, in degrees.
-        places: weight among the objects of each background.
-        colours: colour words it may have; repeated ones are likelier.
+        class_name: The class of the object, one of `SCENE_CLASSES`.
+        phrase: The sub-class in words.
+        draw: The drawing, in local coordinates within +-`half`.
+        half: Half the width and half the height, in local units.
+        size: The typical length of a local unit, as a share of the picture's smaller side.
+        tilt: The largest rotation either way, in degrees.
+        places: The weight of this kind among the objects of each background.
+        colours: The colour words that it may have; repeated ones are likelier.
     """
 
     class_name: str
@@ -141,39 +141,46 @@ class ObjectKind:
 
 
 OBJECT_KINDS = (
-    ObjectKind("ball", "beach ball", things.beach_ball, (1, 1), 0.15, 180,
-               {"grass": 0.6, "sand": 1.3, "water": 0.45}, DRY_COLOURS + ("blue",)),
-    ObjectKind("ball", "rubber ball", things.rubber_ball, (1, 1), 0.14, 180,
-               {"grass": 0.7, "sand": 0.8, "water": 0.3}, DRY_COLOURS + ("blue",)),
-    ObjectKind("house", "cottage", things.cottage, (1, 1), 0.26, 2,
-               {"grass": 1.2, "sand": 0.8}),
-    ObjectKind("house", "tower", things.tower, (0.56, 1), 0.3, 2,
-               {"grass": 0.9, "sand": 0.9}),
-    ObjectKind("tree", "pine", nature.pine, (0.64, 1), 0.31, 3,
-               {"grass": 1.3}, LEAF_COLOURS),
-    ObjectKind("tree", "oak", nature.oak, (0.86, 1), 0.29, 4,
-               {"grass": 1.3}, LEAF_COLOURS),
-    ObjectKind("tree", "palm", nature.palm, (1.05, 1), 0.29, 4,
-               {"sand": 1.7, "grass": 0.2}, LEAF_COLOURS),
-    ObjectKind("car", "sedan", vehicles.sedan, (1, 0.57), 0.24, 5,
-               {"grass": 0.9, "sand": 0.9}),
-    ObjectKind("car", "bus", vehicles.bus, (1, 0.6), 0.25, 5,
-               {"grass": 0.9, "sand": 0.7}),
-    ObjectKind("boat", "sailboat", vehicles.sailboat, (1, 1), 0.26, 6,
-               {"water": 1.1}),
-    ObjectKind("boat", "steamer", vehicles.steamer, (1, 0.76), 0.26, 4,
-               {"water": 1.1}),
-    ObjectKind("fish", "carp", nature.carp, (1, 0.56), 0.22, 30,
-               {"water": 1.1}, DRY_COLOURS),
-    ObjectKind("fish", "angelfish", nature.angelfish, (0.84, 0.96), 0.19, 25,
-               {"water": 1.0}, DRY_COLOURS),
-    ObjectKind("balloon", "hot air balloon", vehicles.hot_air_balloon, (0.66, 1), 0.24, 8,
-               {"sky": 1.3}),
-    ObjectKind("balloon", "airship", vehicles.airship, (1, 0.55), 0.23, 12,
-               {"sky": 1.0}),
-    ObjectKind("mushroom", "toadstool", nature.toadstool, (0.88, 0.94), 0.2, 10,
-               {"grass": 1.3}),
-    ObjectKind("mushroom", "bolete", nature.bolete, (0.82, 0.9), 0.19, 10,
-               {"grass": 1.2}),
-)  # fmt: skip
+    ObjectKind(
+        "ball",
+        "beach ball",
+        things.beach_ball,
+        (1, 1),
+        0.15,
+        180,
+        {"grass": 0.6, "sand": 1.3, "water": 0.45},
+        DRY_COLOURS + ("blue",),
+    ),
+    ObjectKind(
+        "ball",
+        "rubber ball",
+        things.rubber_ball,
+        (1, 1),
+        0.14,
+        180,
+        {"grass": 0.7, "sand": 0.8, "water": 0.3},
+        DRY_COLOURS + ("blue",),
+    ),
+    ObjectKind("house", "cottage", things.cottage, (1, 1), 0.26, 2, {"grass": 1.2, "sand": 0.8}),
+    ObjectKind("house", "tower", things.tower, (0.56, 1), 0.3, 2, {"grass": 0.9, "sand": 0.9}),
+    ObjectKind("tree", "pine", nature.pine, (0.64, 1), 0.31, 3, {"grass": 1.3}, LEAF_COLOURS),
+    ObjectKind("tree", "oak", nature.oak, (0.86, 1), 0.29, 4, {"grass": 1.3}, LEAF_COLOURS),
+    ObjectKind(
+        "tree", "palm", nature.palm, (1.05, 1), 0.29, 4, {"sand": 1.7, "grass": 0.2}, LEAF_COLOURS
+    ),
+    ObjectKind("car", "sedan", vehicles.sedan, (1, 0.57), 0.24, 5, {"grass": 0.9, "sand": 0.9}),
+    ObjectKind("car", "bus", vehicles.bus, (1, 0.6), 0.25, 5, {"grass": 0.9, "sand": 0.7}),
+    ObjectKind("boat", "sailboat", vehicles.sailboat, (1, 1), 0.26, 6, {"water": 1.1}),
+    ObjectKind("boat", "steamer", vehicles.steamer, (1, 0.76), 0.26, 4, {"water": 1.1}),
+    ObjectKind("fish", "carp", nature.carp, (1, 0.56), 0.22, 30, {"water": 1.1}, DRY_COLOURS),
+    ObjectKind(
+        "fish", "angelfish", nature.angelfish, (0.84, 0.96), 0.19, 25, {"water": 1.0}, DRY_COLOURS
+    ),
+    ObjectKind(
+        "balloon", "hot air balloon", vehicles.hot_air_balloon, (0.66, 1), 0.24, 8, {"sky": 1.3}
+    ),
+    ObjectKind("balloon", "airship", vehicles.airship, (1, 0.55), 0.23, 12, {"sky": 1.0}),
+    ObjectKind("mushroom", "toadstool", nature.toadstool, (0.88, 0.94), 0.2, 10, {"grass": 1.3}),
+    ObjectKind("mushroom", "bolete", nature.bolete, (0.82, 0.9), 0.19, 10, {"grass": 1.2}),
+)
 FLYING, SWIMMING = ("balloon",), ("fish",)

@@ -18,8 +18,9 @@ class Layer(NamedTuple):
     Args:
         distance: (h, w) float32, in the object's own units: negative inside.
         colour: (3, 1, 1) float32 in 0..1; above 1 where the thing shines by itself.
-        detail: painted only on what is there already; a detail never widens the silhouette.
-        opacity: 0..1, one number or (h, w).
+        detail: Whether it is painted only on what is there already: a detail never widens the
+            silhouette.
+        opacity: One number or an array (h, w), in 0..1.
     """
 
     distance: np.ndarray
@@ -35,8 +36,8 @@ class Look:
     Args:
         colour: (3, 1, 1) float32, the colour that a caption may name.
         window: (3, 1, 1) float32, glass by day and lamplight by night.
-        light_x: where the light comes from, -1 (left) to 1 (right), in local coordinates.
-        traits: four numbers in [0, 1) for proportions and patterns.
+        light_x: Where the light comes from, -1 (left) to 1 (right), in local coordinates.
+        traits: Four numbers in [0, 1) for proportions and patterns.
     """
 
     colour: np.ndarray

@@ -1,4 +1,4 @@
-"""Drawings of what grows and swims: trees, mushrooms, fish. See `scene_layers`."""
+"""Drawings of what grows and swims: trees, mushrooms, fish. See `layers`."""
 
 import numpy as np
 

@@ -20,9 +20,9 @@ class DrawnObject:
     """One object of a scene: `instances == number` is where it is seen.
 
     Args:
-        number: 1.. in painter's order, a later one before an earlier one.
-        class_name, phrase, colour: its class, its sub-class and its colour word, captioned or not.
-        box: left, top, right, bottom in pixels, right and bottom excluded: its silhouette within
+        number: Its number from 1 in painter's order: a later object lies before an earlier one.
+        class_name, phrase, colour: Its class, its sub-class and its colour word, captioned or not.
+        box: Left, top, right, bottom in pixels, right and bottom excluded: its silhouette within
             the picture, hidden parts included.
     """
 
@@ -41,8 +41,8 @@ class Scene:
         image: (h, w, 3) uint8 RGB.
         mask: (h, w) uint8 class ids of `SCENE_CLASSES`, exact: no `IGNORE_INDEX`.
         instances: (h, w) uint8, the number of the object in front; 0 on backgrounds.
-        caption: what is drawn, in words of `SCENE_VOCABULARY`.
-        objects: in painter's order.
+        caption: What is drawn, in words of `SCENE_VOCABULARY`.
+        objects: The objects in painter's order.
     """
 
     image: np.ndarray
@@ -56,9 +56,9 @@ def render_scene(index: int, *, height: int = 96, width: int = 96, seed: int = 0
     """Paints the scene number `index`. The same scene at another size shows the same things.
 
     Args:
-        index: any number from 0.
-        height, width: pixels, at least 16 each.
-        seed: the root seed of the whole collection.
+        index: The number of the scene, any from 0.
+        height, width: The size of the picture in pixels, at least 16 each.
+        seed: The root seed of the whole collection.
 
     Raises:
         ValueError: for a negative index or a picture too small.

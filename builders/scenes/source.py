@@ -29,8 +29,8 @@ class SceneSource(PhotographSource):
             its number, so that ranges which do not overlap share no scene.
         light: only the scenes of the range in this light: day, dusk, night or overcast.
         size: side of the square pictures, in pixels.
-        max_samples: of them, the first.
-        seed: root seed of the collection.
+        max_samples: The largest number of scenes; the first ones stay. None keeps all.
+        seed: The root seed of the collection.
         scribble: makes the (size, size) uint8 scribble of a mask, given the source id to seed it.
 
     Raises:

@@ -23,10 +23,10 @@ class Frame:
 
     Args:
         x: (1, w) float32, pixel centres as shares of the width.
-        y: (h, 1) float32, of the height.
-        top, bottom: the band of the background, as y.
-        light: the time of day.
-        light_x: x of the sun or moon.
+        y: (h, 1) float32, pixel centres as shares of the height.
+        top, bottom: The band of the background, as y.
+        light: The time of day.
+        light_x: The x of the sun or moon.
     """
 
     x: np.ndarray

@@ -1,4 +1,4 @@
-"""Drawings of balls and houses. See `scene_layers`."""
+"""Drawings of balls and houses. See `layers`."""
 
 import numpy as np
 

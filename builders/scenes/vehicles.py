@@ -1,4 +1,4 @@
-"""Drawings of what carries people: cars, boats, balloons. See `scene_layers`."""
+"""Drawings of what carries people: cars, boats, balloons. See `layers`."""
 
 import numpy as np
 

@@ -1,6 +1,7 @@
 """What every command does alike: end with one message, launch processes, set up the log."""
 
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -35,11 +36,9 @@ def launch(command: str, num_processes: int, arguments: Sequence[str], advice: s
 
 def set_up_logging(main_process: bool) -> None:
     """The main process tells what it does; libraries and the other processes keep quiet."""
-    import diffusers
-    import transformers
-
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("scribblegen").setLevel(logging.INFO if main_process else logging.WARNING)
     # They warn of image processors and casts that this package has no part in.
-    for library in (diffusers.utils.logging, transformers.utils.logging):
-        library.set_verbosity_error()
+    for library in ("diffusers", "transformers"):
+        os.environ[f"{library.upper()}_VERBOSITY"] = "error"  # read when it is imported
+        logging.getLogger(library).setLevel(logging.ERROR)  # where it is imported already

@@ -33,24 +33,29 @@ def publish_model(
     """Publishes a model in one commit; the token is the one of `hf auth login` or HF_TOKEN.
 
     Args:
-        folder: of the model, with its README.md.
-        repo_id: name or owner/name; the folder's own name, under the logged-in user, if None.
-        private: of a new repository; the owner's default if None.
-        tag: names the commit.
-        create_pr: open a pull request instead of writing to the main branch.
-        verify: compare afterwards what the Hub holds.
+        folder: The model's folder, with its README.md.
+        repo_id: The repository's name or owner/name. The folder's own name, under the logged-in
+            user, if None.
+        private: Whether a new repository is private; the owner's default if None.
+        tag: A name for the commit, if it is to have one.
+        create_pr: Whether to open a pull request instead of writing to the main branch.
+        verify: Whether to compare afterwards what the Hub holds with what was sent.
 
     Raises:
-        ValueError: the folder holds pickled weights or a symbolic link.
-        OSError: what is there afterwards is not what was sent.
+        ValueError: If the folder holds pickled weights or a symbolic link.
+        OSError: If what is there afterwards is not what was sent.
     """
     files = model_files(folder)
     api = HfApi()
     full_id = make_repository(api, repo_id or folder.resolve().name, "model", private)
     uploaded = upload(
-        api, full_id, "model", lambda remote: Changes(files), message="Upload model",
+        api,
+        full_id,
+        "model",
+        lambda remote: Changes(files),
+        message="Upload model",
         create_pr=create_pr,
-    )  # fmt: skip
+    )
     if tag is not None:
         tag_commit(api, full_id, "model", tag, uploaded.commit)
     if verify:
@@ -59,10 +64,10 @@ def publish_model(
 
 
 def model_files(folder: Path) -> list[LocalFile]:
-    """What of a model's folder is published.
+    """The files of a model's folder that are published.
 
     Raises:
-        ValueError: it holds pickled weights or a symbolic link.
+        ValueError: If the folder holds pickled weights or a symbolic link.
     """
     files = []
     for path in sorted(folder.rglob("*")):

@@ -21,12 +21,12 @@ def retried(call: Callable[[], Result], what: str, *, attempts: int = ATTEMPTS) 
     """The result of `call`, tried again after failures that pass, with growing waits.
 
     Args:
-        call: must be safe to repeat.
-        what: it does, for the log.
-        attempts: at most.
+        call: What is asked of the Hub; it must be safe to repeat.
+        what: The words in which the log says what `call` does, such as `reading me/scenes`.
+        attempts: The largest number of calls.
 
     Raises:
-        Exception: the last failure, or the first that does not pass.
+        Exception: The last failure, or the first that does not pass with time.
     """
     for attempt in range(1, attempts + 1):
         try:

@@ -16,8 +16,10 @@ class LocalFile:
     """A file to publish.
 
     Args:
-        path: in the repository.
-        content: its bytes, or where they are.
+        path: The file's path in the repository.
+        content: The file's bytes, or the local file that holds them.
+        size: The number of bytes.
+        sha256: The digest of the bytes, in hexadecimal.
     """
 
     path: str
@@ -76,7 +78,7 @@ class Remote:
 
 @dataclass(frozen=True)
 class Changes:
-    """What a repository is to hold besides what it holds, and what no longer."""
+    """The files that a repository is to hold besides its own, and the paths that it is to lose."""
 
     files: Sequence[LocalFile]
     delete: Sequence[str] = ()
@@ -84,7 +86,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class Uploaded:
-    """What came of it."""
+    """What an upload left on the Hub, and how much of it was sent."""
 
     commit: str
     revision: str  # to read it from: the commit, or that of a pull request
@@ -138,7 +140,7 @@ def upload(
     lost, the plan is made anew on what is there then. Nothing is sent that is there.
 
     Raises:
-        Exception: the first failure that does not pass.
+        Exception: The first failure that does not pass with time.
     """
 
     def attempt() -> Uploaded:
@@ -186,7 +188,7 @@ def check_upload(api: HfApi, repo_id: str, repo_type: str, uploaded: Uploaded) -
     """Compares every published file with what the Hub says it holds.
 
     Raises:
-        OSError: a file is missing there or differs.
+        OSError: If a file is missing there or differs.
     """
     remote = open_remote(api, repo_id, repo_type, uploaded.revision)
     wrong = [
@@ -205,7 +207,7 @@ def tag_commit(api: HfApi, repo_id: str, repo_type: str, tag: str, commit: str) 
     """Names a commit; a tag that stands elsewhere is not moved.
 
     Raises:
-        ValueError: it names another commit.
+        ValueError: If the tag names another commit.
     """
 
     def attempt() -> None:
@@ -222,7 +224,7 @@ def tag_commit(api: HfApi, repo_id: str, repo_type: str, tag: str, commit: str) 
 
 
 def make_repository(api: HfApi, repo_id: str, repo_type: str, private: bool | None) -> str:
-    """The full id of a repository that is there from now on."""
+    """Makes the repository where there is none; returns its full id, owner/name."""
 
     def attempt() -> str:
         made = api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True)

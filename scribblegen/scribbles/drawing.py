@@ -31,12 +31,12 @@ def draw_stroke(
     """Draws a stroke that lies inside `region` with every pixel.
 
     Args:
-        region: a connected region.
-        style: a key of `stroke_styles.STYLES`.
-        width: pixels.
-        side: the longer side of the picture, in pixels: the scale of the hand's deviations.
-        rasteriser: see `strokes.rasterise`.
-        rng: advanced.
+        region: The connected region of one class that the stroke crosses.
+        style: The style of the path, a key of `styles.STYLES`.
+        width: The pen's width, in pixels.
+        side: The longer side of the picture, in pixels: the scale of the hand's deviations.
+        rasteriser: How the stroke will be drawn; see `strokes.rasterise`.
+        rng: The generator of the path and the hand, which is advanced.
 
     Returns:
         The stroke, in coordinates of the picture; None where 20 tries gave none, which happens

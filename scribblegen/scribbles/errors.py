@@ -23,12 +23,12 @@ def add_errors(
     """Lets ends of strokes run over the border until enough drawn pixels are wrong.
 
     Args:
-        strokes: without a wrong pixel.
+        strokes: The strokes in drawing order; none of their pixels is wrong yet.
         mask: (H, W) uint8 class ids and `IGNORE_INDEX` (void), on which no pixel is wrong.
-        error_rate: how likely a drawn pixel is wrong, up to `MAX_ERROR_RATE`. Their number is
-            drawn from the binomial distribution, and met to about a stroke's width.
-        rasteriser: see `strokes.rasterise`.
-        rng: advanced.
+        error_rate: How likely a drawn pixel is wrong, up to `MAX_ERROR_RATE`. The number of wrong
+            pixels is drawn from the binomial distribution, and met to about a stroke's width.
+        rasteriser: How the strokes will be drawn; see `strokes.rasterise`.
+        rng: The generator of the number of wrong pixels, which is advanced.
 
     Returns:
         The strokes in the same order. Fewer pixels are wrong where no stroke has a foreign class

@@ -22,12 +22,12 @@ def read_scribblesup_xml(
     """Reads one image's strokes in ScribbleSup's format: each `polygon` is a stroke.
 
     Args:
-        path: XML with `size/width`, `size/height`, and `polygon` elements of a `tag` (the class
-            name) and ordered `point` elements with `X` and `Y`, in pixels from 0.
-        classes: what the tags are matched with, spaces and case aside: `diningtable` and
-            `dining table` are the same.
+        path: An XML file with `size/width`, `size/height`, and `polygon` elements of a `tag` (the
+            class name) and ordered `point` elements with `X` and `Y`, in pixels from 0.
+        classes: The classes that the tags are matched with, spaces and case aside: `diningtable`
+            and `dining table` are the same.
         image_size: (height, width) of the image, where it is known, to check the file against.
-        width: of the strokes, in pixels; the file does not say.
+        width: The width of the strokes in pixels, which the file does not say.
 
     Returns:
         The strokes in the file's order, and (height, width) of the image as the file has it.
@@ -68,9 +68,9 @@ def read_polyline_text(
     """Reads strokes from text: a line `class_id,x1,y1,x2,y2,...` for each, in pixels from 0.
 
     Args:
-        path: of the text. Blank lines are skipped.
-        num_classes: class ids are 0..num_classes - 1.
-        width: of the strokes, in pixels; the file does not say.
+        path: A text file. Blank lines are skipped.
+        num_classes: The number of classes; their ids are 0..num_classes - 1.
+        width: The width of the strokes in pixels, which the file does not say.
 
     Raises:
         ValueError: with the file's name and the line, for anything else.

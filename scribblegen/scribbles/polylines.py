@@ -66,10 +66,10 @@ def covered_pixels(
 
     Args:
         points: (N, 2) float64, N >= 1. A polyline without length is drawn as a disc.
-        width: pixels.
-        shape: (H, W); what lies outside is left out.
-        round_joints: discs at joints and ends; else joints are bevelled, and the ends are flat,
-            half a pixel past the end points so that their own pixels belong to the stroke.
+        width: The width of the line, in pixels.
+        shape: The picture's (H, W); what lies outside is left out.
+        round_joints: Whether joints and ends are discs. Else joints are bevelled, and the ends are
+            flat, half a pixel past the end points so that their own pixels belong to the stroke.
 
     Returns:
         Rows and columns, (M,) int64 each, with repeats. At least the pixel in the middle of the

@@ -55,12 +55,12 @@ def simulate_scribbles(
 
     Args:
         mask: (H, W) uint8 class ids; `IGNORE_INDEX` (void) is left alone.
-        seed: of this picture, e.g. `seeds.derive_seed(root, source_id, "scribble")`.
-        styles: weight of each style of `stroke_styles.STYLES`.
-        width: of the strokes, in pixels. Defaults to `default_width`.
-        error_rate: share of the drawn pixels that carry a wrong label, void aside: strokes run
+        seed: The seed of this picture, e.g. `seeds.derive_seed(root, source_id, "scribble")`.
+        styles: The weight of each style of `styles.STYLES`.
+        width: The width of the strokes, in pixels. Defaults to `default_width`.
+        error_rate: The share of the drawn pixels that carry a wrong label, void aside: strokes run
             over the border of their region. Humans: about 0.01. At 0 every pixel is right.
-        rasteriser: see `strokes.rasterise`.
+        rasteriser: How the strokes are drawn; see `strokes.rasterise`.
 
     Returns:
         The scribble, (H, W) uint8 with `IGNORE_INDEX` where nobody drew, and the strokes that it

@@ -16,7 +16,7 @@ class Skeleton:
     """A region's skeleton as a graph of its pixels.
 
     Args:
-        points: (N, 2) float64, x then y, of the skeleton's pixels; N >= 1.
+        points: (N, 2) float64, x then y of each pixel of the skeleton; N >= 1.
         graph: (N, N) sparse, symmetric: the distance between neighbours, 1 or sqrt(2).
     """
 

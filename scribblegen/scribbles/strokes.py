@@ -24,11 +24,12 @@ class Stroke:
     """One stroke of the pen.
 
     Args:
-        class_id: what it labels.
+        class_id: The class that the stroke labels.
         points: (N, 2) float64, N >= 1, x then y, in pixels with pixel centres at integers.
-        width: of the pen, in pixels.
-        style: how it was made; empty where a human drew it.
-        component: which connected region of its class it lies in, where that is known.
+        width: The width of the pen, in pixels.
+        style: The style in which it was simulated; empty where a human drew it.
+        component: The number of the connected region of its class that it lies in, where that is
+            known.
     """
 
     class_id: int
@@ -52,8 +53,8 @@ def rasterise(
     """Draws strokes; where two meet, the later one wins.
 
     Args:
-        strokes: in drawing order. Parts outside the picture are left out.
-        height, width: of the picture, in pixels.
+        strokes: The strokes in drawing order. Parts outside the picture are left out.
+        height, width: The size of the picture, in pixels.
         rasteriser: `polyline`, bevelled joints and flat ends; or `polyline_discs`, a disc of the
             stroke's width at every joint and end. Equal but for a pixel or so at ends and bends.
 
@@ -80,8 +81,8 @@ def shrink_stroke(stroke: Stroke, removed: float) -> Stroke:
     """Keeps the central 1 - `removed` of the arc length; `removed` 1 leaves one disc.
 
     Args:
-        stroke: of any length. One without length is a disc, and stays it.
-        removed: share of the arc length, in [0, 1]; half of it goes at each end.
+        stroke: A stroke of any length. One without length is a disc, and stays one.
+        removed: The share of the arc length to take away, in [0, 1]; half of it goes at each end.
     """
     _check_share("removed", removed)
     if removed == 0:
@@ -106,15 +107,17 @@ def drop_strokes(
     """Removes each foreground stroke with `probability`, independently of the others.
 
     Args:
-        strokes: in drawing order, which is kept.
-        probability: in [0, 1].
-        seed: an int (`seeds.derive_seed`), or a generator, which is advanced.
-        keep_at_least_one: where every foreground stroke would go, one of them stays, at random.
-        background_id: the class whose strokes are never dropped; None where no class is
+        strokes: The strokes in drawing order, which is kept.
+        probability: The probability that a stroke goes, in [0, 1].
+        seed: An int (`seeds.derive_seed`), or a generator, which is advanced.
+        keep_at_least_one: Whether one stroke, chosen at random, stays where every foreground
+            stroke would go.
+        background_id: The class whose strokes are never dropped; None where no class is
             background.
     """
-    kept = _kept([stroke.class_id for stroke in strokes], probability, seed, keep_at_least_one,
-                 background_id)  # fmt: skip
+    kept = _kept(
+        [stroke.class_id for stroke in strokes], probability, seed, keep_at_least_one, background_id
+    )
     return [stroke for stroke, stays in zip(strokes, kept, strict=True) if stays]
 
 
@@ -142,7 +145,7 @@ def shrink_scribble(scribble: np.ndarray, removed: float) -> np.ndarray:
 
     Args:
         scribble: (H, W) uint8 class ids and `IGNORE_INDEX`.
-        removed: share of the length, in [0, 1]. 0 changes nothing.
+        removed: The share of the length to take away, in [0, 1]. 0 changes nothing.
 
     Returns:
         (H, W) uint8. Every labelled pixel is labelled so in `scribble`.
@@ -171,8 +174,13 @@ def drop_scribble(
 ) -> np.ndarray:
     """`drop_strokes` where only the raster is left: drops connected pieces of (H, W) `scribble`."""
     pieces = list(_pieces(scribble))
-    kept = _kept([stroke.class_id for stroke, _, _ in pieces], probability, seed,
-                 keep_at_least_one, background_id)  # fmt: skip
+    kept = _kept(
+        [stroke.class_id for stroke, _, _ in pieces],
+        probability,
+        seed,
+        keep_at_least_one,
+        background_id,
+    )
     dropped = np.full_like(scribble, IGNORE_INDEX)
     for (stroke, rows, columns), stays in zip(pieces, kept, strict=True):
         if stays:

@@ -27,8 +27,8 @@ class Region:
     """A connected region of one class.
 
     Args:
-        class_id: its class.
-        component: which region of its class, from 0.
+        class_id: The class of the region.
+        component: The number of the region among those of its class, from 0.
         inside: (h, w) bool, a window of the picture; false on its outermost rows and columns.
         corner: x and y of the window's first pixel in the picture.
     """

@@ -157,9 +157,13 @@ def main() -> None:
         raise SystemExit("no CUDA device: nothing is measured.")
     started = time.perf_counter()
     result = gpu_benchmarks(
-        "sd15", "cuda", torch.bfloat16,
-        sources=options.sources, rounds=options.rounds, compiled=True,
-    )  # fmt: skip
+        "sd15",
+        "cuda",
+        torch.bfloat16,
+        sources=options.sources,
+        rounds=options.rounds,
+        compiled=True,
+    )
     result = {"environment": environment(), "side": SIZES["sd15"].side, "scales": SCALES, **result}
     result["minutes in all"] = (time.perf_counter() - started) / 60
     save("gpu_speed", result)

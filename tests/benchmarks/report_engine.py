@@ -10,8 +10,14 @@ from typing import Any
 
 from tests.benchmarks.timing import RESULTS, load
 
-_FILES = ("engine_speed", "writing_speed", "segmentation_speed", "scale", "approximations",
-          "gpu_speed")  # fmt: skip
+_FILES = (
+    "engine_speed",
+    "writing_speed",
+    "segmentation_speed",
+    "scale",
+    "approximations",
+    "gpu_speed",
+)
 
 
 def main() -> None:

@@ -13,8 +13,10 @@ RESULTS = Path(__file__).parent / "results"
 
 def consistency_table(rows: list[dict[str, Any]]) -> str:
     """One line per setting; pixels and classes as percentages."""
-    lines = ["| images | null | guidance | encode ratio | pixels | class mean |",
-             "|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| images | null | guidance | encode ratio | pixels | class mean |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in rows:
         cells = [row["images"], *(_number(row.get(k)) for k in ("null", *_SETTING))]
         lines.append(f"| {' | '.join(cells)} | {row['pixels']:.3f} | {row['classes']:.3f} |")
@@ -23,8 +25,10 @@ def consistency_table(rows: list[dict[str, Any]]) -> str:
 
 def spectrum_table(rows: list[dict[str, Any]]) -> str:
     """Distance, spread and Frechet distance of every cell."""
-    lines = ["| images | guidance | encode ratio | distance | spread | Frechet |",
-             "|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| images | guidance | encode ratio | distance | spread | Frechet |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in rows:
         measured = [f"{row[k]:.3f}" if k in row else "" for k in ("distance", "spread", "frechet")]
         cells = [row["images"], *(_number(row.get(k)) for k in _SETTING), *measured]
@@ -48,8 +52,9 @@ def plot(result: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    consistency = [r for r in result["consistency"] if r.get("null") == "both" and
-                   r["images"] == "twins"]  # fmt: skip
+    consistency = [
+        r for r in result["consistency"] if r.get("null") == "both" and r["images"] == "twins"
+    ]
     twins = [r for r in result["spectrum"] if r["images"] == "twins"]
     panels = (
         ("distance to the source (L1)", twins, "distance"),

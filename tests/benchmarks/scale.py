@@ -113,12 +113,12 @@ class _Unfinished:
         self.most = max(self.most, self.made - kept)
 
 
-def redone_after_a_kill() -> dict[str, Any]:
+def redone_after_a_kill(num_sources: int = 64) -> dict[str, Any]:
     """P17: the most images that any moment's kill would lose, in shards' worths."""
     config = ScribbleGenConfig(
         guidance_scales=[1, 2, 4], encode_ratios=[0.2, 0.5, 1.0], num_inference_steps=10
     )
-    source = open_source(ScenesConfig(ids="0:64", scene_size=48))
+    source = open_source(ScenesConfig(ids=f"0:{num_sources}", scene_size=48))
     assert source is not None
     method = ScribbleGen(
         config,

@@ -103,7 +103,8 @@ class LoopbackHub:
         self.address = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def __enter__(self) -> "LoopbackHub":
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        # Asked often whether it is to end, for every test ends one.
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -166,6 +167,7 @@ class LoopbackHub:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else every answer's body waits 40 ms behind its head
     server_hub: LoopbackHub
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -280,10 +282,17 @@ class _Handler(BaseHTTPRequestHandler):
         siblings = [{"rfilename": path} for path in sorted(commit.files)]
         card = commit.files.get("README.md")
         info: dict[str, Any] = {
-            "id": name, "modelId": name, "sha": commit.oid, "siblings": siblings, "tags": [],
-            "private": repository.private, "disabled": False, "gated": False, "downloads": 0,
+            "id": name,
+            "modelId": name,
+            "sha": commit.oid,
+            "siblings": siblings,
+            "tags": [],
+            "private": repository.private,
+            "disabled": False,
+            "gated": False,
+            "downloads": 0,
             "likes": 0,
-        }  # fmt: skip
+        }
         if card is not None and b"pipeline_tag: image-segmentation" in self.server_hub.read(card):
             info["pipeline_tag"] = "image-segmentation"
         self._send(200, info)
@@ -305,8 +314,12 @@ class _Handler(BaseHTTPRequestHandler):
             for depth in range(1, len(parts)):
                 folder = prefix + "/".join(parts[:depth])
                 if deep or depth == 1:
-                    entries[folder] = {"type": "directory", "oid": "0" * 40, "size": 0,
-                                       "path": folder}  # fmt: skip
+                    entries[folder] = {
+                        "type": "directory",
+                        "oid": "0" * 40,
+                        "size": 0,
+                        "path": folder,
+                    }
             if deep or len(parts) == 1:
                 entries[place] = _entry(place, blob)
         self._send(200, list(entries.values()))
@@ -323,25 +336,38 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refs(self, repository: Repository) -> None:
         def listed(names: dict[str, str], where: str) -> list[dict[str, str]]:
-            return [{"name": n, "ref": f"refs/{where}/{n}", "targetCommit": oid}
-                    for n, oid in names.items()]  # fmt: skip
+            return [
+                {"name": n, "ref": f"refs/{where}/{n}", "targetCommit": oid}
+                for n, oid in names.items()
+            ]
 
         branches = {k: v for k, v in repository.branches.items() if not k.startswith("refs/")}
-        self._send(200, {"branches": listed(branches, "heads"), "converts": [],
-                         "tags": listed(repository.tags, "tags")})  # fmt: skip
+        self._send(
+            200,
+            {
+                "branches": listed(branches, "heads"),
+                "converts": [],
+                "tags": listed(repository.tags, "tags"),
+            },
+        )
 
     def _preupload(self, repository: Repository, revision: str) -> None:
         commit = repository.at(revision)
         there = commit.files if commit else {}
-        self._send(200, {"files": [
+        self._send(
+            200,
             {
-                "path": file["path"],
-                "uploadMode": "lfs" if _is_large(file["path"], file["size"]) else "regular",
-                "shouldIgnore": False,
-                **({"oid": there[file["path"]].oid} if file["path"] in there else {}),
-            }
-            for file in json.loads(self.body)["files"]
-        ]})  # fmt: skip
+                "files": [
+                    {
+                        "path": file["path"],
+                        "uploadMode": "lfs" if _is_large(file["path"], file["size"]) else "regular",
+                        "shouldIgnore": False,
+                        **({"oid": there[file["path"]].oid} if file["path"] in there else {}),
+                    }
+                    for file in json.loads(self.body)["files"]
+                ]
+            },
+        )
 
     def _batch(self) -> None:
         objects = []
@@ -428,8 +454,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, {"error": "no entry"}, {**headers, "X-Error-Code": "EntryNotFound"})
             return
         data = self.server_hub.read(blob)
-        headers |= {"ETag": f'"{blob.sha256 if blob.large else blob.oid}"',
-                    "Accept-Ranges": "bytes"}  # fmt: skip
+        headers |= {
+            "ETag": f'"{blob.sha256 if blob.large else blob.oid}"',
+            "Accept-Ranges": "bytes",
+        }
         status = 200
         if asked := re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
             first = int(asked[1])
