@@ -86,7 +86,7 @@ def test_preview_draws_a_run(tmp_path, capsys):
     [
         (["--encode_ratios", "0"], r"`encode_ratio` must be in \(0, 1\]. Got 0.0"),
         (["--encode_ratios", "0.5", "0.5"], "`encode_ratios` must be different numbers"),
-        (["--encode_ratios", "0.1"], "runs no step of a grid of 2. Use at least 0.25"),
+        (["--encode_ratios", "0.1"], "runs no step of 2. Use at least 0.25"),
         (["--guidance_scales", "0.5"], "`guidance_scales` must be 1 or more"),
         (["--encode_ratio_mode", "odd"], "`encode_ratio_mode` must be one of"),
         (["--scribble_error_rate", "0.1"], r"`scribble_error_rate` must be in \[0, 0.03\]"),
