@@ -22,7 +22,7 @@ def dataset_classes(config: HubConfig, features: datasets.Features) -> Classes:
 
     Args:
         config: `dataset_name`, a folder or a Hub id; `dataset_revision`; `classes`.
-        features: of its rows.
+        features: the features of its rows.
 
     Raises:
         FileNotFoundError, ValueError: the classes are not told, or not in a form we read.

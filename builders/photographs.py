@@ -31,8 +31,8 @@ def read_label(file: bytes | None, convention: str, num_classes: int) -> np.ndar
 
     Args:
         file: palette or grey PNG.
-        convention: of its values, one of `label_conventions.CONVENTIONS`.
-        num_classes: of the source.
+        convention: the convention of its values, one of `label_conventions.CONVENTIONS`.
+        num_classes: how many classes the source has.
 
     Raises:
         BadImageError: the file is no label.

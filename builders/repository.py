@@ -30,7 +30,7 @@ def write_repository(folder: str | Path) -> None:
     """Writes everything but the shards: README.md, id2label.json and the gallery.
 
     Args:
-        folder: of a run, complete or not; what is finished is shown.
+        folder: the folder of a run, complete or not; what is finished is shown.
 
     Raises:
         FileNotFoundError: no run in `folder`.
@@ -54,9 +54,9 @@ def dataset_card(
     """The card of a run's folder.
 
     Args:
-        folder: of the run.
-        name: of the repository: folder or Hub id.
-        license: of the photographs; the run's own if None.
+        folder: the folder of the run.
+        name: the name of the repository: folder or Hub id.
+        license: the license of the photographs; the run's own if None.
         run_folder, gallery: where the repository has the run's records and its picture.
     """
     manifest = run_manifest(folder)
@@ -78,8 +78,8 @@ def write_gallery(folder: str | Path, path: str | Path | None = None, *, rows: i
     """What was made of the first finished items, as a PNG.
 
     Args:
-        folder: of a run, finished or still at work.
-        path: of the picture; `assets/grid.png` in the repository where None.
+        folder: the folder of a run, finished or still at work.
+        path: where the picture goes; `assets/grid.png` in the repository where None.
         rows: items to show, at most.
 
     Raises:

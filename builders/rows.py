@@ -26,9 +26,9 @@ def split_rows(builder: datasets.DatasetBuilder, split: str, name: str) -> datas
     """The rows of one split, or of a part of one such as `train[:100]`.
 
     Args:
-        builder: of the data set.
+        builder: reads the data set.
         split: as in `datasets`.
-        name: of the data set, as its user gave it, for the message.
+        name: the name of the data set, as its user gave it, for the message.
 
     Raises:
         ValueError: there is no such split; the message lists those that there are.
@@ -51,11 +51,11 @@ class RowSource(PhotographSource):
         rows: a table of `datasets`.
         columns: the table's name of `image`, `label`, `mask` and `caption`; None where it has
             none.
-        classes: of the labels.
-        source_ids: of the rows.
+        classes: the classes of the labels.
+        source_ids: the ids of the rows.
         config: how scribbles are drawn.
         max_side: larger photographs are reduced to this many pixels.
-        convention: of the label values, one of `label_conventions.CONVENTIONS`.
+        convention: the convention of the label values, one of `label_conventions.CONVENTIONS`.
     """
 
     def __init__(

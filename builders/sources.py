@@ -81,7 +81,7 @@ def open_source(config: Any, split: str = "train") -> "Source[Any] | None":
     """The source of one split; None where the config names no such split.
 
     Args:
-        config: of any source.
+        config: the options of a source.
         split: `train`, `validation` or `test`.
 
     Raises:

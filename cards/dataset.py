@@ -38,10 +38,10 @@ def render_dataset_card(
     Args:
         manifest: as `run/manifest.json` holds it.
         options: all options of the run, flat.
-        name: of the repository, for the title and the `load_dataset` line.
-        license: of the photographs, a Hub license id.
+        name: the name of the repository, for the title and the `load_dataset` line.
+        license: the license of the photographs, a Hub license id.
         example: one generated record without its pictures.
-        columns: of all subsets, each with its type in words.
+        columns: the columns of all subsets, each with its type in words.
         scores: the mean `scores` of each subset that has any.
         run_folder, gallery: where the repository has the run's records and its picture.
     """

@@ -24,7 +24,7 @@ def merge_cards(there: str | None, here: str, key: str, replaces: tuple[str, ...
     Args:
         there: the card that the repository has; None where it has none.
         here: the card of the run, YAML and its marked part.
-        key: of the run.
+        key: the key of the run.
         replaces: keys of runs that this one stands for from now on; their parts go.
 
     Raises:

@@ -16,7 +16,7 @@ class Choice:
         option: its name, such as `source`.
         names: its values.
         default: one of them.
-        config_type: of a value, the dataclass with the options that it brings.
+        config_type: gives, for a value, the dataclass with the options that it brings.
         help: what the option decides.
     """
 

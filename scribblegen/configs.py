@@ -35,9 +35,9 @@ def parse_configs(
     Args:
         types: dataclasses; or choices, each of which stands for the dataclass that is chosen, on
             the command line or else in the YAML file.
-        arguments: of the command line, without the program's name.
+        arguments: the arguments of the command line, without the program's name.
         program: what is called, such as `scribblegen build`.
-        description: of the program, for `--help`.
+        description: the description of the program, for `--help`.
 
     Raises:
         ValueError: the YAML file holds a key that is no option; the message suggests the nearest.

@@ -90,7 +90,7 @@ def real_row(
 
     Args:
         sample: a checked sample.
-        classes: of its labels.
+        classes: the classes of its labels.
         prompt: that its twins are generated with; the sample's own where None.
         image_format: for a photograph whose file cannot be stored as it is. Its pixels must stay
             as they are, so `jpeg` stands for `png` here.

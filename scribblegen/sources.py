@@ -126,7 +126,7 @@ def require_items(source: Source[Any], item: type[Any], user: str) -> None:
     """Refuses a source whose items `user` cannot work with.
 
     Args:
-        source: of any kind.
+        source: items of any kind.
         item: the kind of item that is needed, such as `Sample`.
         user: the method or command that needs it, for the message.
 

@@ -32,7 +32,7 @@ def run_ranks(folder: Path, num_processes: int, function: Callable[..., Any], *a
     Args:
         folder: for what the processes print.
         num_processes: the world size; all of them run on this machine.
-        function: of a module, so that it can be sent by its name.
+        function: a function of a module, so that it can be sent by its name.
 
     Returns:
         What the first process printed.

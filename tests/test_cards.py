@@ -32,24 +32,41 @@ FILE = {"path": "real/train-00000-of-00001.parquet", "rows": 2, "bytes": 9, "sha
 def manifest_of(names, identity=None):
     twins = {**FILE, "path": "guidance2-encode1/train-00000-of-00001.parquet"}
     return {
-        "scribblegen": "0", "complete": True, "method": "scribblegen",
-        "identity": identity or {"seed": 0}, "environment": {"torch": "2"},
+        "scribblegen": "0",
+        "complete": True,
+        "method": "scribblegen",
+        "identity": identity or {"seed": 0},
+        "environment": {"torch": "2"},
         "classes": [{"id": i, "name": n, "palette_rgb": [0, 0, 0]} for i, n in enumerate(names)],
         "spanning": ["encode_ratios"],
-        "subsets": [{"subset": "real", "settings": {}, "generated": False, "pictures": {}},
-                    {"subset": "guidance2-encode1", "generated": True, "pictures": {},
-                     "settings": {"guidance_scale": 2.0, "encode_ratio": 1.0}}],
-        "units": [{"unit": "train-00000-of-00001", "split": "train", "index": 0, "sources": 2,
-                   "files": {"real": FILE, "guidance2-encode1": twins},
-                   "rejections": [{"source_id": n, "subset": None, "reason": n} for n in names]}],
-    }  # fmt: skip
+        "subsets": [
+            {"subset": "real", "settings": {}, "generated": False, "pictures": {}},
+            {
+                "subset": "guidance2-encode1",
+                "generated": True,
+                "pictures": {},
+                "settings": {"guidance_scale": 2.0, "encode_ratio": 1.0},
+            },
+        ],
+        "units": [
+            {
+                "unit": "train-00000-of-00001",
+                "split": "train",
+                "index": 0,
+                "sources": 2,
+                "files": {"real": FILE, "guidance2-encode1": twins},
+                "rejections": [{"source_id": n, "subset": None, "reason": n} for n in names],
+            }
+        ],
+    }
 
 
 def card_of(names, **options):
     text = {f"option {i}": name for i, name in enumerate(names)}
     example = {"prompt": " ".join(names), "source_id": names[0]}
-    return render_dataset_card(manifest_of(names), text, name="me/data", license="cc0-1.0",
-                               example=example, **options)  # fmt: skip
+    return render_dataset_card(
+        manifest_of(names), text, name="me/data", license="cc0-1.0", example=example, **options
+    )
 
 
 def test_any_names_and_prompts_make_a_card_that_parses():
@@ -131,8 +148,10 @@ def config(name, content="a", **more):
     return {"config_name": name, "description": content, **more}
 
 
-OURS = card({"license": "cc0-1.0", "configs": [config("real", default=True), config("twins")]},
-            marked("# ours", "k1"))  # fmt: skip
+OURS = card(
+    {"license": "cc0-1.0", "configs": [config("real", default=True), config("twins")]},
+    marked("# ours", "k1"),
+)
 
 
 def test_a_first_card_is_taken_as_it_is():
@@ -146,8 +165,11 @@ def test_the_same_again_changes_nothing():
 
 
 def test_what_others_wrote_stays():
-    theirs = card({"license": "mit", "extra": 1, "configs": [config("other", default=True)]},
-                  "# theirs", "text \\1 {{ x }}")  # fmt: skip
+    theirs = card(
+        {"license": "mit", "extra": 1, "configs": [config("other", default=True)]},
+        "# theirs",
+        "text \\1 {{ x }}",
+    )
     merged = merge_cards(theirs, OURS, "k1")
     data, text = DatasetCard(merged).data, merged.split("---\n", 2)[2]
     assert data.license == "mit" and data.to_dict()["extra"] == 1
@@ -157,8 +179,14 @@ def test_what_others_wrote_stays():
 
 
 def test_a_run_replaces_its_part_and_those_it_stands_for():
-    there = card({"configs": [config("real")]}, "above", marked("# old 1", "k1"), "between",
-                 marked("# old 2", "k2"), "below")  # fmt: skip
+    there = card(
+        {"configs": [config("real")]},
+        "above",
+        marked("# old 1", "k1"),
+        "between",
+        marked("# old 2", "k2"),
+        "below",
+    )
     merged = merge_cards(there, OURS, "k1", ("k2",))
     assert "old" not in merged and merged.count("# ours") == 1
     assert merged.index("above") < merged.index("# ours") < merged.index("between")

@@ -158,12 +158,13 @@ def test_two_processes_equal_one_with_twice_the_batch(tmp_path, uninterrupted):
 def test_training_lowers_the_loss(tmp_path, caplog):
     """Over the same draws: the loss of the last steps against that of the first."""
     trainer = ControlNetTrainer(
-        ControlNetConfig(train_batch_size=8, max_train_steps=60, learning_rate=3e-3,
-                         cache_latents=True),
+        ControlNetConfig(
+            train_batch_size=8, max_train_steps=60, learning_rate=3e-3, cache_latents=True
+        ),
         ControlNetRunConfig(output_dir=str(tmp_path)),
         open_source(ScenesConfig(ids="0:8", scene_size=64)),
         base_parts=base_parts(),
-    )  # fmt: skip
+    )
     losses = []
     remember = trainer._after_step
     trainer._after_step = lambda step, loss: (losses.append(loss), remember(step, loss))
@@ -243,9 +244,11 @@ def test_a_loss_that_is_not_a_number_keeps_the_last_good_checkpoint(tmp_path, sp
 
 @pytest.mark.parametrize(
     ("changes", "named"),
-    [({"conditioning_dropout": 0.2}, "conditioning_dropout: 0.3 there, 0.2 here"),
-     ({"train_batch_size": 2}, "samples in a step: 4 there, 2 here")],
-)  # fmt: skip
+    [
+        ({"conditioning_dropout": 0.2}, "conditioning_dropout: 0.3 there, 0.2 here"),
+        ({"train_batch_size": 2}, "samples in a step: 4 there, 2 here"),
+    ],
+)
 def test_a_checkpoint_of_another_config_is_refused(tmp_path, changes, named):
     train(tmp_path, run={"checkpointing_steps": 1}, max_train_steps=1)
     with pytest.raises(ValueError, match=named):
@@ -291,8 +294,10 @@ def test_dropout_happens_as_often_as_asked():
     noise = draw_noise(draws, (1, 2, 2), seed=0, num_timesteps=1000, dropouts=(0.2, 0.1, 0.3))
     conditioning, text = noise.drop_conditioning, noise.drop_text
     for share, expected in (
-        ((conditioning & ~text), 0.2), ((text & ~conditioning), 0.1), ((text & conditioning), 0.3),
-    ):  # fmt: skip
+        ((conditioning & ~text), 0.2),
+        ((text & ~conditioning), 0.1),
+        ((text & conditioning), 0.3),
+    ):
         assert float(share.float().mean()) == pytest.approx(expected, abs=0.05)
     assert 450 < float(noise.timesteps.float().mean()) < 550
 
@@ -316,7 +321,11 @@ def test_the_model_without_its_checkpoints_goes_to_the_hub(tmp_path, monkeypatch
     monkeypatch.setattr("scribblegen.trainers.base.training.publish_model", publish)
     train(tmp_path, run={"push_to_hub": True, "hub_model_id": "me/net", "checkpointing_steps": 2})
     assert sent["repo_id"] == "me/net" and sent["private"] is None
-    assert sent["files"] == ["README.md", "config.json", "diffusion_pytorch_model.safetensors",
-                             "validation.png"]  # fmt: skip
+    assert sent["files"] == [
+        "README.md",
+        "config.json",
+        "diffusion_pytorch_model.safetensors",
+        "validation.png",
+    ]
     with pytest.raises(ValueError, match="`hub_model_id` has no effect without `push_to_hub`"):
         ControlNetRunConfig(hub_model_id="me/net")

@@ -37,8 +37,14 @@ for subset in ("real", "guidance1-encode0.5", "guidance1-encode1"):
 
 
 def built(folder, ratios=(0.5, 1.0), ids="0:3", seed=0):
-    grid = ScribbleGenConfig(guidance_scales=[1.0], encode_ratios=list(ratios), seed=seed,
-                             num_inference_steps=2, rows=4, pipeline="random")  # fmt: skip
+    grid = ScribbleGenConfig(
+        guidance_scales=[1.0],
+        encode_ratios=list(ratios),
+        seed=seed,
+        num_inference_steps=2,
+        rows=4,
+        pipeline="random",
+    )
     source = ScenesConfig(ids=ids, test_ids="50:51", scene_size=48)
     build(source, grid, OutputConfig(license="cc0-1.0"), output_dir=folder)
     return folder
@@ -63,8 +69,9 @@ def hub(tmp_path):
 
 
 def published(hub, tmp_path, folder, *flags, check=True):
-    return scribblegen(hub, tmp_path / "home", "publish", str(folder), "--repo_id", REPO, *flags,
-                       check=check)  # fmt: skip
+    return scribblegen(
+        hub, tmp_path / "home", "publish", str(folder), "--repo_id", REPO, *flags, check=check
+    )
 
 
 def same_as_folder(hub, folder):
@@ -88,7 +95,10 @@ def test_what_is_published_is_what_was_built(hub, runs, tmp_path):
     assert 'load_dataset("me/scenes-twins", "real")' in card
     parsed = DatasetCard(card)
     assert [c["config_name"] for c in parsed.data.configs] == [
-        "real", "guidance1-encode0.5", "guidance1-encode1"]  # fmt: skip
+        "real",
+        "guidance1-encode0.5",
+        "guidance1-encode1",
+    ]
 
     streamed = run_python(hub, tmp_path / "a", "-c", ALL_ROWS, REPO, "streaming").stdout
     whole = run_python(hub, tmp_path / "b", "-c", ALL_ROWS, REPO, "whole").stdout
@@ -147,19 +157,33 @@ def test_subsets_made_otherwise_are_refused_and_replaced_only_when_asked(hub, ru
 def test_two_publishers_at_once_end_with_both_subsets(hub, runs, tmp_path):
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "scribblegen", "publish", str(runs[name]), "--repo_id", REPO,
-             "--no_verify"],
-            env=hub_environment(hub, tmp_path / name), stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, cwd=Path(__file__).parents[1],
+            [
+                sys.executable,
+                "-m",
+                "scribblegen",
+                "publish",
+                str(runs[name]),
+                "--repo_id",
+                REPO,
+                "--no_verify",
+            ],
+            env=hub_environment(hub, tmp_path / name),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=Path(__file__).parents[1],
         )
         for name in ("half", "one")
-    ]  # fmt: skip
+    ]
     for process in processes:
         said, _ = process.communicate()
         assert process.returncode == 0, said
     card = DatasetCard(hub.contents("dataset", REPO)["README.md"].decode())
     assert {c["config_name"] for c in card.data.configs} == {
-        "real", "guidance1-encode0.5", "guidance1-encode1"}  # fmt: skip
+        "real",
+        "guidance1-encode0.5",
+        "guidance1-encode1",
+    }
     assert sum(bool(c.get("default")) for c in card.data.configs) == 1
     assert card.text.count("## Subsets") == 2
     rows = run_python(hub, tmp_path / "a", "-c", ALL_ROWS, REPO, "whole").stdout
@@ -299,8 +323,17 @@ def test_a_path_of_the_disk_in_a_column_is_refused(runs, tmp_path):
         open_local_run(edited(runs, tmp_path, edit))
 
 
-HOSTILE_IDS = ["../../x", "/nobody/s/folder", "a" * 300, "ünï/cødé 🎈", "Case", "case", "-rf",
-               "x\ny", "con"]  # fmt: skip
+HOSTILE_IDS = [
+    "../../x",
+    "/nobody/s/folder",
+    "a" * 300,
+    "ünï/cødé 🎈",
+    "Case",
+    "case",
+    "-rf",
+    "x\ny",
+    "con",
+]
 
 
 def test_source_ids_are_text_and_never_a_path(hub, tmp_path, scenes):
@@ -313,10 +346,14 @@ def test_source_ids_are_text_and_never_a_path(hub, tmp_path, scenes):
     photographs.mkdir()
     table = Dataset.from_list(rows, features=real_features(source.classes))
     table.to_parquet(photographs / "train-00000-of-00001.parquet")
-    config = HubConfig(dataset_name=str(photographs), id_column="source_id",
-                          label_column="label")  # fmt: skip
-    grid = ScribbleGenConfig(guidance_scales=[1.0], encode_ratios=[0.5, 1.0],
-                             num_inference_steps=2, rows=4, pipeline="random")  # fmt: skip
+    config = HubConfig(dataset_name=str(photographs), id_column="source_id", label_column="label")
+    grid = ScribbleGenConfig(
+        guidance_scales=[1.0],
+        encode_ratios=[0.5, 1.0],
+        num_inference_steps=2,
+        rows=4,
+        pipeline="random",
+    )
     folder = tmp_path / "hostile"
     before = {p for p in tmp_path.rglob("*")}
     build(config, grid, OutputConfig(license="mit"), output_dir=folder)
@@ -366,15 +403,41 @@ def test_a_segmentor_is_trained_from_the_hub_published_there_and_used_from_there
     published(hub, tmp_path, runs["both"], "--no_verify")
     home = tmp_path / "home"
     said = scribblegen(
-        hub, home, "train-segmentation", "--real", REPO, "--synthetic", f"{REPO}:guidance1-encode1",
-        "--scheme", "uniform", "--eval_split", "test", "--crop_size", "48", "--max_steps", "2",
-        "--report_to", "none", "--save_strategy", "no", "--output_dir", str(tmp_path / "model"),
-        "--push_to_hub", "True", "--hub_model_id", "me/segmentor",
-    )  # fmt: skip
+        hub,
+        home,
+        "train-segmentation",
+        "--real",
+        REPO,
+        "--synthetic",
+        f"{REPO}:guidance1-encode1",
+        "--scheme",
+        "uniform",
+        "--eval_split",
+        "test",
+        "--crop_size",
+        "48",
+        "--max_steps",
+        "2",
+        "--report_to",
+        "none",
+        "--save_strategy",
+        "no",
+        "--output_dir",
+        str(tmp_path / "model"),
+        "--push_to_hub",
+        "True",
+        "--hub_model_id",
+        "me/segmentor",
+    )
     assert f"published {hub.address}/me/segmentor" in said
     contents = hub.contents("model", "me/segmentor")
-    assert {"README.md", "config.json", "model.safetensors", "preprocessor_config.json",
-            "small_segmentor.py"} <= set(contents)  # fmt: skip
+    assert {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+        "small_segmentor.py",
+    } <= set(contents)
     assert not [name for name in contents if name.endswith(".bin")]
     assert not [name for name, data in contents.items() if str(tmp_path).encode() in data]
     use = (

@@ -54,8 +54,20 @@ def test_every_subset_loads_by_name(repository):
 def test_columns_are_typed_and_rows_are_the_sources(repository):
     real = load_dataset(str(repository), "real", split="train")
     twins = load_dataset(str(repository), SUBSET, split="train")
-    names = ["sky", "grass", "water", "sand", "ball", "house", "tree", "car", "boat", "fish",
-             "balloon", "mushroom"]  # fmt: skip
+    names = [
+        "sky",
+        "grass",
+        "water",
+        "sand",
+        "ball",
+        "house",
+        "tree",
+        "car",
+        "boat",
+        "fish",
+        "balloon",
+        "mushroom",
+    ]
     assert twins.features["classes"] == List(ClassLabel(names=names))
     assert json.loads((repository / "id2label.json").read_text())["5"] == "house"
     for source, twin in zip(real, twins, strict=True):
@@ -150,20 +162,34 @@ def test_the_card_is_valid_and_names_what_a_reader_needs(repository):
     assert data["task_categories"] == ["image-segmentation"]
     assert data["size_categories"] == ["n<1K"]
     assert [c["config_name"] for c in data["configs"] if c.get("default")] == ["real"]
-    for needed in ("2311.17121", 'load_dataset("scenes-twins", "real")', "assets/grid.png",
-                   "small pipeline that ships", "scene-000000",
-                   "| `guidance2-encode0.5` | 2 | 0.5 | 1 | 6 |",
-                   "scribblegen build --config run/config.yaml"):  # fmt: skip
+    for needed in (
+        "2311.17121",
+        'load_dataset("scenes-twins", "real")',
+        "assets/grid.png",
+        "small pipeline that ships",
+        "scene-000000",
+        "| `guidance2-encode0.5` | 2 | 0.5 | 1 | 6 |",
+        "scribblegen build --config run/config.yaml",
+    ):
         assert needed in card.content, needed
 
 
 def test_a_run_is_made_again_from_its_own_config(repository, tmp_path):
     again = tmp_path / "scenes-twins"
     subprocess.run(
-        [sys.executable, "-m", "scribblegen.synthesize", "--config",
-         repository / "run" / "config.yaml", "--output_dir", again],
-        check=True, capture_output=True, cwd=Path(__file__).parents[1],
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "scribblegen.synthesize",
+            "--config",
+            repository / "run" / "config.yaml",
+            "--output_dir",
+            again,
+        ],
+        check=True,
+        capture_output=True,
+        cwd=Path(__file__).parents[1],
+    )
     for path in sorted(p for p in repository.rglob("*") if p.is_file()):
         assert (again / path.relative_to(repository)).read_bytes() == path.read_bytes(), path
     assert "/" not in (repository / "run" / "config.yaml").read_text()
@@ -209,9 +235,13 @@ def test_geometry_and_output_size(tmp_path):
     for geometry in ("square", "bucket"):
         for output_size in ("source", "model"):
             method = ScribbleGenConfig(
-                guidance_scales=[2.0], encode_ratios=[0.5], num_inference_steps=2, rows=4,
-                geometry=geometry, output_size=output_size,
-            )  # fmt: skip
+                guidance_scales=[2.0],
+                encode_ratios=[0.5],
+                num_inference_steps=2,
+                rows=4,
+                geometry=geometry,
+                output_size=output_size,
+            )
             folder = tmp_path / f"{geometry}-{output_size}"
             build(source, method, output_dir=folder)
             for row in load_dataset(str(folder), SUBSET, split="train"):

@@ -89,9 +89,9 @@ def noised_latents(
 
     Args:
         latents: (2, B, C, h, w): mean and std, unscaled.
-        noise: of the batch.
-        schedule: of the network that is trained.
-        scaling_factor: of the VAE.
+        noise: the noise of the batch.
+        schedule: the schedule of the network that is trained.
+        scaling_factor: the scaling factor of the VAE.
         snr_gamma: clamp of Min-SNR weighting (arXiv 2303.09556); None weighs all steps alike. The
             loss of v weighs the clean latents' error by SNR + 1, so that is what is clamped: the
             paper's own min(SNR, gamma) / (SNR + 1) gives the noisiest steps, where the layout is

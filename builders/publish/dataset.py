@@ -97,10 +97,10 @@ def publish(
     Subsets of other runs in the repository stay, and so does what people wrote into its card.
 
     Args:
-        folder: of a complete run.
+        folder: the folder of a complete run.
         repo_id: `owner/name`, or a name under the logged-in user.
-        private: of a new repository; the owner's default if None.
-        license: of the photographs, a Hub license id; needed where the run does not tell it.
+        private: whether a new repository is private; the owner's default if None.
+        license: the license of the photographs, a Hub license id; needed where the run has none.
         tag: names the commit.
         create_pr: open a pull request instead of writing to the main branch.
         overwrite: replace subsets that were made with another config.
@@ -134,8 +134,10 @@ def publish(
     if verify:
         check_upload(api, full_id, "dataset", uploaded)
         check_rows(run.folder, list(run.shards), full_id, uploaded.revision)
-    rows = {name: sum(u["files"][name]["rows"] for u in run.manifest["units"] if name in u["files"])
-            for name in run.shards}  # fmt: skip
+    rows = {
+        name: sum(u["files"][name]["rows"] for u in run.manifest["units"] if name in u["files"])
+        for name in run.shards
+    }
     subsets = [(name, rows[name], sum(f.size for f in files)) for name, files in run.shards.items()]
     return Published(full_id, uploaded, subsets, verify)
 

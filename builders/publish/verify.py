@@ -16,7 +16,7 @@ def check_rows(folder: Path, subsets: Sequence[str], repo_id: str, revision: str
     """Reads a few rows of the default subset and of a named one, as a stranger would, streamed too.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
         subsets: of it; the first is the default.
         repo_id, revision: where it was published.
 
@@ -28,10 +28,12 @@ def check_rows(folder: Path, subsets: Sequence[str], repo_id: str, revision: str
         for subset, streaming in ((None, True), (named, True), (named, False)):
             name = subset or subsets[0]
 
-            def read(where: str, subset: str | None = subset, streaming: bool = streaming,
-                     **options: Any) -> list[dict[str, Any]]:  # fmt: skip
-                rows = load_dataset(where, subset, split="train", streaming=streaming,
-                                    cache_dir=cache, **options)  # fmt: skip
+            def read(
+                where: str, subset: str | None = subset, streaming: bool = streaming, **options: Any
+            ) -> list[dict[str, Any]]:
+                rows = load_dataset(
+                    where, subset, split="train", streaming=streaming, cache_dir=cache, **options
+                )
                 for column, feature in rows.features.items():
                     if isinstance(feature, Image):
                         rows = rows.cast_column(column, Image(decode=False))

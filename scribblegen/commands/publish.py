@@ -47,8 +47,8 @@ def publish_folder(folder: str, repo_id: str, **options: Any) -> str:
     """Publishes a run's or a model's folder; returns the report.
 
     Args:
-        folder: of a finished run, or of a trained model.
-        repo_id: of the repository.
+        folder: the folder of a finished run, or of a trained model.
+        repo_id: `owner/name`, or a name under the logged-in user.
         **options: of `scribblegen.builders.publish.dataset.publish`.
 
     Raises:

@@ -129,7 +129,7 @@ def _train(
     Args:
         name: the command's, after `train-`.
         arguments: the command line's, after the command.
-        config_types: of what is trained, and of where to.
+        config_types: the dataclasses of what is trained, and of where to.
         trainers: makes the trainers, one after the other, from the parsed source, config and run
             config.
         description: what the command does, for `--help`.

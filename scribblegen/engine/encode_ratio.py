@@ -72,7 +72,7 @@ def timesteps_of(
             int((T - 1) r), as the reference does, which is more noise than the first step expects.
         pure_noise_at_one: at r = 1 start from pure noise, as text-to-image does. False: noise the
             latents like at any other r, which lets some of the source through.
-        spacing: of the N steps; Stable Diffusion's where None.
+        spacing: the spacing of the N steps; Stable Diffusion's where None.
         sampler: one of `SAMPLERS`.
 
     Raises:

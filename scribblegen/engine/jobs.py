@@ -51,7 +51,7 @@ class Job(Generic[Key]):
         group: jobs of a lower group are finished first.
         noise: (C, h, w) float32 from N(0, 1).
         latents: (C, h, w) float32, a source's, scaled; None to start from pure noise.
-        trajectories: of the images wanted.
+        trajectories: the ways of the images wanted.
         step_noises: for samplers that draw noise, that of every step, (C, h, w) float32 each.
 
     Raises:
@@ -79,7 +79,7 @@ class Finished(Generic[Key]):
     """One finished image. What it holds is on its way to the host: ask late, in another thread.
 
     Args:
-        key: of its trajectory.
+        key: the key of its trajectory.
         batch: the images that it was decoded with.
         index: in the batch.
         kept: what a probe left, each alone in a batch.

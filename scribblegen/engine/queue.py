@@ -19,8 +19,8 @@ class Form(NamedTuple):
     """How a row is evaluated.
 
     Args:
-        use: of a probe.
-        names: of the tensors that its condition has in this step, sorted.
+        use: what the row has to do with a probe.
+        names: the names of the tensors that its condition has in this step, sorted.
         shared: where calls are compiled, of a pair: the names whose tensors both rows have in
             common. A graph of its own depends on it.
     """

@@ -62,7 +62,7 @@ def ddim_step(
     Args:
         latents, predictions: (B, C, h, w) float32.
         timesteps, previous: B timesteps, from and to; `FINAL` is the schedule's last level.
-        schedule: of the network that made the predictions.
+        schedule: the schedule of the network that made the predictions.
 
     Returns:
         (B, C, h, w) float32, the latents at `previous`.

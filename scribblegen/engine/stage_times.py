@@ -64,7 +64,7 @@ def profile_table(seconds: dict[str, float], wall: float, counts: dict[str, int]
         seconds: by stage.
         wall: seconds of the whole.
         counts: `rows`, `calls`, `images` of the denoiser pool.
-        rows: of a call.
+        rows: how many rows a call has.
     """
     idle = max(0.0, wall - sum(seconds.values()))
     lines = [f"{'stage':<10}  {'seconds':>9}  {'share':>6}"]

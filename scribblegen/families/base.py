@@ -132,7 +132,7 @@ class Family(Protocol):
         """What a row needs to follow a picture (C, H, W) in [0, 1], such as a drawn scribble.
 
         Args:
-            image: of the latents' size in pixels.
+            image: of as many pixels as the latents stand for.
             scale: how strongly; 0 is not at all.
 
         Raises:

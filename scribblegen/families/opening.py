@@ -23,7 +23,7 @@ def open_family(
 
     Args:
         config: names the pipeline, the dtype, and whether calls are compiled.
-        conditioning_channels: of a random ControlNet.
+        conditioning_channels: how many channels a random ControlNet sees.
         controlnet: folder or Hub id; the pipeline's own if None.
 
     Raises:
@@ -69,7 +69,7 @@ def settled_rows(
     One process measures, so that all agree.
 
     Args:
-        config: of the pipeline.
+        config: the config of the pipeline.
         family: the networks.
         most_rows: that the run ever has at once.
         begun: the rows of the same run, where it was begun already.

@@ -29,7 +29,7 @@ def add_noise(
     """Rows at their timesteps: signal x0 + noise eps.
 
     Args:
-        schedule: of the network.
+        schedule: the schedule of the network.
         clean, noise: (B, C, h, w) float32.
         timesteps: B of them; `FINAL` is the schedule's last level.
     """
@@ -46,7 +46,7 @@ class DiffusionSchedule:
         alphas_cumprod: (T,) float32, on the CPU.
         final_alpha_cumprod: () float32, reached by the last step.
         clip_sample_range: the predicted clean latents are clamped to +- this; None: they are not.
-        spacing: of the timesteps that are visited.
+        spacing: the spacing of the timesteps that are visited.
     """
 
     prediction_type: str

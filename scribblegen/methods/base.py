@@ -24,7 +24,7 @@ class Subset:
     """One subset of a dataset: a config of the Hub.
 
     Args:
-        name: of the subset, and of its folder.
+        name: the name of the subset, and of its folder.
         features: its columns. `source_id` is one of them: it joins rows of several subsets.
         settings: what tells it from its siblings, by name: the columns of the card's table, the
             order of the gallery.
@@ -76,7 +76,7 @@ class Record:
     """A row of a subset, still to be encoded.
 
     Args:
-        place: of the item that it is made from.
+        place: the place of the item that it is made from.
         subset: its name.
         order: among the records that this item gives this subset, from 0.
         row: makes the row, column by column; called once, in a thread that encodes. A string is
@@ -124,7 +124,7 @@ class Opening:
     """What a method is opened with, besides its own options.
 
     Args:
-        sources: of every split; `train` is always there.
+        sources: the sources of every split; `train` is always there.
         output: how rows are stored.
         begun: what the manifest of the same folder says must agree, where a run was begun in it.
         judge: opens the segmentor of that name for the sources' classes.

@@ -50,9 +50,9 @@ class ScribbleGen:
     Args:
         config: its options.
         family: pipeline and ControlNet.
-        classes: of the scribbles.
+        classes: the classes of the scribbles.
         splits: that the source has.
-        image_format: of the twins' files.
+        image_format: the format of the twins' files.
         judge: a segmentor that looks at each twin, for its `scores`.
 
     Raises:

@@ -54,7 +54,7 @@ class TwinJobs:
     Args:
         config: settled: what was left to the ControlNet is in it.
         family: pipeline and ControlNet.
-        classes: of the scribbles.
+        classes: the classes of the scribbles.
         runs: timesteps and guidance scale of every twin that a photograph gets with one noise.
         times: where time spent is added up.
     """

@@ -34,8 +34,8 @@ def subsets(
     """The photographs, and a subset of twins for every cell of the grid.
 
     Args:
-        cells: of the grid.
-        classes: of the scribbles.
+        cells: the cells of the grid.
+        classes: the classes of the scribbles.
         splits: that the source has.
         replicates: twins of a photograph in each cell.
     """
@@ -101,12 +101,12 @@ class PhotographRecords:
     encoding thread comes first.
 
     Args:
-        place: of the photograph.
+        place: the place of the photograph.
         sample: the photograph with its scribble.
-        classes: of the scribble.
+        classes: the classes of the scribble.
         size: (height, width) of its twins as they are stored.
         prompt: that they are generated with, but for the words that vary by replicate.
-        image_format: of the twins' files.
+        image_format: the format of the twins' files.
         agreement: measures the twins, if given; called in the encoding threads.
     """
 
@@ -152,7 +152,7 @@ class PhotographRecords:
             finished: the image, which may still be on its way from the device.
             cells: more than one where they agree on every step.
             replicate: its number among the twins of the photograph in one cell.
-            seed: of its noise.
+            seed: the seed of its noise.
             prompt: that it was generated with.
         """
         picture = Shared(lambda: self._picture(finished.image))

@@ -32,10 +32,10 @@ class Header:
         config: all options, flat, as in `run/config.yaml`; no path of the machine it ran on.
         identity: what must be equal for a run to be resumed; the options and the fingerprints of
             source files, weights and device.
-        classes: of the labels.
+        classes: the classes of the labels.
         subsets: that it makes.
         spanning: options whose values only say which subsets there are.
-        num_units: of the plan.
+        num_units: how many units the plan has.
     """
 
     method: str

@@ -53,7 +53,7 @@ def generate_parts(
     Args:
         method: makes the records.
         sources: by split.
-        parts: of these sources; whole units, or parts that `join_parts` joins.
+        parts: what to make of these sources: whole units, or parts that `join_parts` joins.
         folder: the repository.
         num_threads: CPU threads of the method.
         bar: a tqdm bar, moved on by one for every image.

@@ -23,7 +23,7 @@ class Run:
         method: makes the records.
         sources: by split; `train` is always there.
         output: how rows are stored.
-        folder: of the repository.
+        folder: the folder of the repository.
         units: of work, of all splits.
         options: all of them, flat, as `run/config.yaml` has them.
         locations: names of the options that say where things lie, not what they hold.
@@ -69,8 +69,8 @@ def open_run(
         method: opened.
         sources: by split; `train` is always there.
         output: how rows are stored.
-        folder: of the repository.
-        options: of the source, flat; those of method and output are added.
+        folder: the folder of the repository.
+        options: the options of the source, flat; those of method and output are added.
         locations: names of those options that say where things lie, not what they hold.
     """
     per_shard = output.sources_per_shard or default_sources_per_shard(len(sources["train"]))

@@ -104,9 +104,9 @@ def join_parts(folder: Path, unit: Unit, features: Mapping[str, Features]) -> No
     """Writes the files of a unit from its parts, and its manifest line.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
         unit: whose parts are all there.
-        features: of every subset.
+        features: the features of every subset.
     """
     parts = finished_parts(folder, [unit])
     records = [json.loads(_line(folder, part).read_text("utf-8")) for part in parts]

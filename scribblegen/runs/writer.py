@@ -23,7 +23,7 @@ class PartWriter:
     Args:
         part: the unit, or the part of it.
         subsets: that have a file of its split.
-        source_ids: of the source, by position.
+        source_ids: the ids of the source's items, by position.
         executor: threads that make rows.
     """
 

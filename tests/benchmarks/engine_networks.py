@@ -22,12 +22,12 @@ class Size:
     """Widths of a pipeline.
 
     Args:
-        widths: of the UNet's levels.
-        vae_widths: of the VAE's levels.
-        layers: of a level.
+        widths: the widths of the UNet's levels.
+        vae_widths: the widths of the VAE's levels.
+        layers: how many layers a level has.
         heads: `attention_head_dim` of the UNet.
-        text_width: of the prompt's embedding.
-        side: of the pictures, in pixels.
+        text_width: the width of the prompt's embedding.
+        side: the side of the pictures, in pixels.
     """
 
     widths: tuple[int, ...]

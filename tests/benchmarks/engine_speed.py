@@ -69,10 +69,10 @@ class Bench:
     Args:
         size: one of `SIZES`.
         count: photographs.
-        steps: of the grid.
+        steps: how many steps the sampler's full run has.
         device, dtype: of both sides.
         compiled: ours goes through torch.compile, and so does the stock pipeline when batched.
-        rows: of a call, of ours and of the batched stock pipeline.
+        rows: how many rows a call has, of ours and of the batched stock pipeline.
     """
 
     def __init__(

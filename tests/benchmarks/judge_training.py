@@ -35,10 +35,10 @@ def train_small_segmentor(
         read: of (B,) positions, images (B, H, W, 3) and labels (B, H, W), both uint8; label
             pixels of `IGNORE_INDEX` do not count.
         num_labels: classes.
-        steps: of the optimiser, however many images there are.
+        steps: how many the optimiser takes, however many images there are.
         class_weights: (num_labels,) of the loss; all alike if None.
         seed: of weights, order and mirroring.
-        description: of a progress bar; none if None.
+        description: what a progress bar is called; there is none if None.
 
     Returns:
         The segmentor, in evaluation mode; it takes images in [-1, 1].

@@ -75,8 +75,15 @@ def consistency(studio: Studio, judge: SmallSegmentor, grids: dict[str, dict]) -
             rows.append({**row, **agreement(judge, images, scribbles[:count])})
     images = grids["both"][2.0, 1.0]
     shuffled = agreement(judge, images, np.roll(scribbles, 1, axis=0))
-    rows.append({"images": "another source's scribble", "null": "both", "guidance_scale": 2.0,
-                 "encode_ratio": 1.0, **shuffled})  # fmt: skip
+    rows.append(
+        {
+            "images": "another source's scribble",
+            "null": "both",
+            "guidance_scale": 2.0,
+            "encode_ratio": 1.0,
+            **shuffled,
+        }
+    )
     return rows
 
 
@@ -86,11 +93,17 @@ def spectrum(
     """Distance to the source, spread over seeds and realism, against encode ratio and guidance."""
     real = np.stack([sample.image for sample in studio.samples])
     reference = judge_features(judge, masked_scenes(*REAL_FOR_FRECHET)[0])
-    rows = [{"images": "real scenes",
-             "frechet": frechet_distance(judge_features(judge, real), reference)},
-            {"images": "reconstruction", "distance": _distance(studio.reconstructions(), real),
-             "frechet": frechet_distance(judge_features(judge, studio.reconstructions()),
-                                         reference)}]  # fmt: skip
+    rows = [
+        {
+            "images": "real scenes",
+            "frechet": frechet_distance(judge_features(judge, real), reference),
+        },
+        {
+            "images": "reconstruction",
+            "distance": _distance(studio.reconstructions(), real),
+            "frechet": frechet_distance(judge_features(judge, studio.reconstructions()), reference),
+        },
+    ]
     few = studio.conditions(True, True, "both")[: len(real) // 4]
     again = studio.draw(few, GUIDANCE_SCALES, ENCODE_RATIOS, seed=1, description="second seed")
     for (w, r), images in cells.items():
@@ -170,10 +183,12 @@ def caption_sheet(studio: Studio) -> bytes:
     """A PNG: colour words in columns, things in rows, drawn from captions alone."""
     colours = [colour.name for colour in COLOURS]
     captions = [
-        _CAPTION.format(article="an" if colour[0] in "aeio" else "a", colour=colour, thing=thing,
-                        where=where)
-        for thing, where in _THINGS for colour in colours
-    ]  # fmt: skip
+        _CAPTION.format(
+            article="an" if colour[0] in "aeio" else "a", colour=colour, thing=thing, where=where
+        )
+        for thing, where in _THINGS
+        for colour in colours
+    ]
     conditions = [studio.text_alone(caption) for caption in captions]
     images = studio.draw(conditions, [4.0], [1.0], description="sheet")
     drawn = images[4.0, 1.0].reshape(len(_THINGS), len(colours), SIZE, SIZE, 3)

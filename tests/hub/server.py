@@ -69,7 +69,7 @@ class LoopbackHub:
     """The server, in a thread of its own.
 
     Args:
-        folder: of the blobs.
+        folder: where the blobs lie.
         fault_rate: share of the requests that go wrong.
         seed: of which and how.
         kinds: of faults.

@@ -23,7 +23,7 @@ class ExampleLoader:
     """Reads what a ControlNet is trained on.
 
     Args:
-        examples: of the source.
+        examples: the examples of the source.
         base: encodes the images that are kept as latents.
         cache_latents: encode every view of a photograph once.
         num_workers: processes that read photographs, where nothing is kept.

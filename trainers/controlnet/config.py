@@ -90,9 +90,10 @@ class ControlNetRunConfig(TrainingRunConfig):
     validation_steps: int | None = option(None, "Optimiser steps between validation pictures.")
     num_validation_images: int = option(4, "Sources in a validation picture.")
     id_lists: list[str] = option(
-        [], "Train one ControlNet for each of these `ids`, such as 1_2 1_4 1_8, in folders of "
-        "these names in `output_dir`."
-    )  # fmt: skip
+        [],
+        "Train one ControlNet for each of these `ids`, such as 1_2 1_4 1_8, in folders of "
+        "these names in `output_dir`.",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

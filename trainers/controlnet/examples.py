@@ -82,8 +82,10 @@ class Examples(Dataset[list[tuple[Draw, Example]]]):
         height, width = scribble.shape
         share = rng.uniform(self.config.crop_scale, 1)
         shown = (max(1, round(height * share)), max(1, round(width * share)))
-        top, left = (int(rng.integers(whole - part + 1))
-                     for whole, part in zip((height, width), shown, strict=True))  # fmt: skip
+        top, left = (
+            int(rng.integers(whole - part + 1))
+            for whole, part in zip((height, width), shown, strict=True)
+        )
         part = (slice(top, top + shown[0]), slice(left, left + shown[1]))
         if (scribble[part] == IGNORE_INDEX).all():
             part = (slice(None), slice(None))  # nobody drew there: it would teach nothing

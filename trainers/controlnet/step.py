@@ -145,7 +145,7 @@ def batch_loss(
         trainable: a `TrainableControlNet`, wrapped or not.
         base: the frozen family.
         batch: draws and their examples.
-        classes: of the scribbles.
+        classes: the classes of the scribbles.
         config: dropout, conditioning encoding and seed.
         latents: (2, B, C, h, w) mean and std, where they are known already.
 

@@ -41,7 +41,7 @@ class ControlNetTrainer(DiffusionTrainer):
         config: what is trained.
         run_config: where to, and how often.
         source: photographs with scribbles.
-        base_parts: of the frozen pipeline, where they are in memory already.
+        base_parts: the parts of the frozen pipeline, where they are in memory already.
 
     Raises:
         ValueError, OSError: something is missing or does not fit; the message names the option.

@@ -107,7 +107,7 @@ class WholeImages(torch.utils.data.Dataset[dict[str, Tensor]]):
     `labels` (H, W) int64.
 
     Args:
-        rows: of these the real ones are read.
+        rows: the rows of these the real ones are read.
         crop: side of the centre crop that is shown, of the image scaled to this shorter side; the
             whole image at its own size if None.
     """

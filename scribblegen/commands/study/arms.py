@@ -34,7 +34,7 @@ def read_arms(
     """The options that each of the named arms adds to those of the study's segmentation.
 
     Args:
-        names: of the arms that the study compares, in the order of its table.
+        names: the names of the arms that the study compares, in the order of its table.
         own: section `arms` of the study's file: a mapping of names to options, before the shipped
             arms of the same names.
         segmentation: command line flags that all arms share.

@@ -30,7 +30,7 @@ def trainings(plan: StudyPlan, folder: Path) -> Iterator[Training]:
 
     Args:
         plan: from `read_study`.
-        folder: of the study.
+        folder: the folder of the study.
     """
     for seed in plan.study.seeds:  # outermost: a study that is cut short has compared like seeds
         for fraction in plan.study.fractions:

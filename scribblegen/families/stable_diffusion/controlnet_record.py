@@ -17,7 +17,7 @@ class ControlNetRecord:
     Args:
         null_conditions: what it learned to do without; stock training drops the text alone.
         null_conditioning: what stands for no scribble, one value for each channel; None for zeros.
-        conditioning_encoding: of the scribbles; None where unknown.
+        conditioning_encoding: how scribbles were encoded; None where unknown.
         class_names: in id order; None where unknown.
         ignore_index: label value of unlabelled pixels.
         prompt_mode, prompt_stem: of the training prompts; None where unknown.
