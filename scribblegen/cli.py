@@ -4,6 +4,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from scribblegen.option_parser import did_you_mean
+
 # Imported when asked for: `--help` answers at once.
 COMMANDS = {
     "demo": "scribblegen.commands.demo:demo",
@@ -51,4 +53,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         module, function = COMMANDS[given[0]].split(":")
         getattr(importlib.import_module(module), function)(given[1:])
     else:
-        sys.exit(f"scribblegen: no command {given[0]!r}. Known: {', '.join(COMMANDS)}.")
+        near = did_you_mean(given[0], COMMANDS)
+        sys.exit(f"scribblegen: no command {given[0]!r}.{near} Known: {', '.join(COMMANDS)}.")

@@ -186,7 +186,7 @@ def test_help_lists_the_options_of_the_chosen_source_alone(tmp_path, capsys):
 def test_a_run_s_own_config_builds_it_again(tmp_path, capsys):
     build("--output_dir", tmp_path / "run", "--encode_ratios", "1")
     written = tmp_path / "run" / "run" / "config.yaml"
-    assert written.read_text().startswith("source: scenes\n")
+    assert written.read_text().startswith("method: scribblegen\nsource: scenes\n")
     main(["build", "--config", str(written), "--output_dir", str(tmp_path / "again")])
     files = sorted((tmp_path / "run").rglob("*.parquet"))
     assert files

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, StableDiffusionPipeline
 from diffusers import StableDiffusionControlNetPipeline as TextToImage
 
 from scribblegen.engine.encode_ratio import FINAL, timesteps_of
+from scribblegen.engine.jobs import Job
 from scribblegen.engine.pool import DenoiserPool
 from scribblegen.engine.samplers import ddim_step
 from scribblegen.families.stable_diffusion.family import StableDiffusion
@@ -86,6 +87,28 @@ def test_encode_ratio_one_starts_as_text_to_image_does(parts, networks):
         output_type="pt",
     ).images[0]
     assert torch.equal(as_unit(twin.image), expected)
+
+
+def test_without_a_controlnet_and_latents_it_is_text_to_image(parts, networks):
+    plain = {name: part for name, part in parts.items() if name != "controlnet"}
+    family = StableDiffusion(**plain)
+    noise = torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(3))
+    runs = [(timesteps_of(1.0, 10), (2.0,))]
+    made = trajectories(0, runs, family.prompt(PROMPT), family.prompt(""))
+    (image,) = DenoiserPool(family, rows=2, decode_rows=1).run([Job(0, noise, None, made)])
+    expected = stock(plain, StableDiffusionPipeline)(
+        prompt=PROMPT,
+        height=64,
+        width=64,
+        num_inference_steps=10,
+        guidance_scale=2.0,
+        latents=noise[None],
+        output_type="pt",
+    ).images[0]
+    assert torch.equal(as_unit(image.image), expected)
+    assert family.fingerprint() != networks.fingerprint() and family.networks.keys() == {"unet"}
+    with pytest.raises(ValueError, match="`controlnet` must be given .*Got None"):
+        family.conditioning(CONDITIONING[0])
 
 
 def test_fixed_mode_follows_the_formulas_of_the_paper(parts, networks):

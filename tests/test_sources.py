@@ -214,9 +214,14 @@ SCENES = ScenesConfig(ids="0:3", test_ids="50:51", scene_size=48)
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("subset") / "twins"
     method = ScribbleGenConfig(
-        guidance_scales=[1], encode_ratios=[0.5], num_inference_steps=2, rows=4, replicates=2
+        guidance_scales=[1],
+        encode_ratios=[0.5],
+        num_inference_steps=2,
+        rows=4,
+        replicates=2,
+        pipeline="random",
     )
-    output = OutputConfig(pipeline="random", sources_per_shard=2)
+    output = OutputConfig(sources_per_shard=2)
     build(SCENES, method, output, output_dir=folder)
     return folder
 
@@ -318,9 +323,13 @@ def test_twins_of_twins(run: Path, tmp_path: Path) -> None:
     """A subset feeds `build` like any photographs."""
     config = SubsetConfig(subset=f"{run}:guidance1-encode0.5", max_samples=2)
     method = ScribbleGenConfig(
-        guidance_scales=[1], encode_ratios=[1.0], num_inference_steps=2, rows=4
+        guidance_scales=[1],
+        encode_ratios=[1.0],
+        num_inference_steps=2,
+        rows=4,
+        pipeline="random",
     )
-    build(config, method, OutputConfig(pipeline="random"), output_dir=tmp_path / "run")
+    build(config, method, output_dir=tmp_path / "run")
     manifest = json.loads((tmp_path / "run" / "run" / "manifest.json").read_text())
     assert manifest["identity"]["source"] == "subset" and "subset" not in manifest["identity"]
     assert str(run.parent) not in (tmp_path / "run" / "run" / "config.yaml").read_text()

@@ -250,7 +250,8 @@ def test_cells_that_agree_on_every_step_are_computed_once(tmp_path, diffusion):
     source = ScenesConfig(ids="0:2", scene_size=48)
     run = open_build(source, method, OutputConfig(), tmp_path / "run", family=diffusion)
     progress = synthesize(run, progress_bar=False)
-    assert progress.images == 2
+    assert run.method.counts["images"] == 2
+    assert progress.images == 4, "each is a row of two subsets"
     rows = [
         run.folder / f"guidance2-encode{r}" / "train-00000-of-00001.parquet" for r in (0.5, 0.51)
     ]

@@ -103,7 +103,7 @@ def train_segmentation(arguments: Sequence[str]) -> None:
         launch("train-segmentation", processes.num_processes, arguments, advice)
         return
 
-    from scribblegen.runs.processes import process_state
+    from scribblegen.runs.processes import end_processes, process_state
     from scribblegen.trainers.segmentation.run import train_segmentation as train
 
     main_process = process_state().is_main_process
@@ -115,6 +115,7 @@ def train_segmentation(arguments: Sequence[str]) -> None:
             if isinstance(value, float) and "_iou_" in f"{key}_":
                 print(f"{key:<40} {value:.4f}")
         print(config.output_dir)
+    end_processes()
 
 
 def _train(

@@ -70,7 +70,8 @@ class Denoiser(Protocol):
             latents: (B, C, h, w) float32, noisy.
             timesteps: (B,).
             condition: (B, ...) for every name that the rows have; names that the family does not
-                know are not looked at.
+                know are not looked at. Unless calls are compiled, rows with and without a name may
+                come together: zeros stand for a row without it, and must give it the same bits.
             shared: None for rows in any order. Of guided pairs, the second half of `latents` and
                 `timesteps` repeats the first, and so do the tensors of these names.
 

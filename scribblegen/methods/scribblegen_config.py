@@ -40,7 +40,7 @@ class ScribbleGenConfig(PipelineConfig):
         "proportional",
         "proportional: round(ratio * steps) steps run; fixed: all steps, re-spaced (the paper).",
     )
-    num_inference_steps: int = option(50, "Steps of the sampler's grid.")
+    num_inference_steps: int = option(50, "Denoising steps at encode ratio 1.")
     sampler: str = option(
         "ddim", "ddim (the paper), dpmsolver++ (half the steps), or lcm (for distilled weights)."
     )

@@ -69,7 +69,7 @@ class Bench:
     Args:
         size: one of `SIZES`.
         count: photographs.
-        steps: how many steps the sampler's full run has.
+        steps: how many steps a run of encode ratio 1 has.
         device, dtype: of both sides.
         compiled: ours goes through torch.compile, and so does the stock pipeline when batched.
         rows: how many rows a call has, of ours and of the batched stock pipeline.

@@ -73,6 +73,7 @@ class TrainingRunConfig:
     def __post_init__(self) -> None:
         if self.hub_model_id is not None and not self.push_to_hub:
             raise ValueError("`hub_model_id` has no effect without `push_to_hub`.")
-        for name in ("checkpointing_steps", "logging_steps", "num_processes"):
-            if getattr(self, name) < 1:
+        positive = ("checkpointing_steps", "checkpoints_total_limit", "logging_steps")
+        for name in (*positive, "num_processes"):
+            if (getattr(self, name) or 1) < 1 or getattr(self, name) == 0:
                 raise ValueError(f"`{name}` must be at least 1. Got {getattr(self, name)}.")

@@ -8,9 +8,10 @@ import yaml
 
 from scribblegen.builders.config import PhotographsConfig
 from scribblegen.builders.sources import PHOTOGRAPHS
+from scribblegen.choices import Choice
 from scribblegen.commands.study.arms import read_arms
 from scribblegen.configs import OptionTypes, check_options, option, parse_configs, to_arguments
-from scribblegen.methods.scribblegen_config import ScribbleGenConfig
+from scribblegen.methods.table import method_choice
 from scribblegen.option_parser import OptionParser
 from scribblegen.recipes import read_config_file
 from scribblegen.runs.config import OutputConfig
@@ -56,8 +57,8 @@ class StudyPlan:
         arms: by name, what each arm adds to the options of the segmentation; see `read_arms`.
         source: the photographs.
         controlnet: how one is trained on each fraction; None where the twins need none.
-        twins: the method that draws them.
-        output: with which networks.
+        twins: options of the method that draws them.
+        output: how they are stored.
         segmentation: options of `SegmentationConfig` that all arms share and that are not at their
             defaults.
     """
@@ -66,7 +67,7 @@ class StudyPlan:
     arms: dict[str, dict[str, Any]]
     source: PhotographsConfig
     controlnet: ControlNetConfig | None
-    twins: ScribbleGenConfig
+    twins: Any
     output: OutputConfig
     segmentation: dict[str, Any]
 
@@ -77,7 +78,7 @@ _SECTIONS: dict[str, OptionTypes] = {
     "study": (StudyConfig, StudyRunConfig),
     "source": (PHOTOGRAPHS,),
     "controlnet": (ControlNetConfig,),
-    "twins": (ScribbleGenConfig, OutputConfig),
+    "twins": (method_choice(), OutputConfig),
     "segmentation": (SegmentationConfig,),
 }
 
@@ -105,7 +106,8 @@ def read_study(arguments: Sequence[str]) -> tuple[StudyPlan, StudyRunConfig]:
     flags = _by_section(given)
     for section, types in _SECTIONS.items():
         where = f"{config.config}, section {section}"
-        flags[section][:0] = to_arguments(check_options(data.get(section) or {}, types, where))
+        options = {**(data.get(section) or {}), **_choices(types, flags[section])}
+        flags[section][:0] = to_arguments(check_options(options, types, where))
     study, run = _parse("study", flags)
     if config.config is None or run.output_dir is None:
         raise ValueError("`config` and `output_dir` must be given.")
@@ -113,6 +115,11 @@ def read_study(arguments: Sequence[str]) -> tuple[StudyPlan, StudyRunConfig]:
     if source.test_ids is None:
         raise ValueError("`test_ids` must be given in section source: what is reported.")
     twins, output = _parse("twins", flags)
+    if not hasattr(twins, "subset_names"):
+        raise ValueError(
+            f"`method` must be one whose options tell its subsets (`subset_names`). "
+            f"{type(twins).__name__} does not."
+        )
     (segmentation,) = _parse("segmentation", flags)
     plan = StudyPlan(
         study=study,
@@ -130,6 +137,16 @@ def read_study(arguments: Sequence[str]) -> tuple[StudyPlan, StudyRunConfig]:
         segmentation=segmentation.changed(),
     )
     return plan, run
+
+
+def _choices(types: OptionTypes, flags: Sequence[str]) -> dict[str, str]:
+    """What a section's flags choose: it decides which options its part of the file may hold."""
+    parser = OptionParser(prog="scribblegen study", add_help=False)
+    for kind in types:
+        if isinstance(kind, Choice):
+            parser.add_argument(f"--{kind.option}")
+    found = vars(parser.parse_known_args(list(flags))[0])
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _parse(section: str, flags: dict[str, list[str]]) -> tuple[Any, ...]:
