@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scribblegen.builders.sources import open_sources, source_config_type
-from scribblegen.records import Rejection, Sample, real_features, real_row
+from scribblegen.records import DEFAULT_SUBSET, Rejection, Sample, real_features, real_row
 from scribblegen.runs.manifest import finished_shards
 from scribblegen.sources import Source
 
@@ -38,7 +38,7 @@ class SourceBuilder(datasets.GeneratorBasedBuilder):
         super().__init__(
             cache_dir=cache_dir,
             dataset_name=self.source,
-            config_name="real",
+            config_name=DEFAULT_SUBSET,
             hash=hashlib.sha256(identity.encode()).hexdigest()[:16],
         )
 

@@ -53,5 +53,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         module, function = COMMANDS[given[0]].split(":")
         getattr(importlib.import_module(module), function)(given[1:])
     else:
-        near = did_you_mean(given[0], COMMANDS)
+        near = did_you_mean(given[0], list(COMMANDS))
         sys.exit(f"scribblegen: no command {given[0]!r}.{near} Known: {', '.join(COMMANDS)}.")

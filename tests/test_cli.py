@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from datasets import load_dataset
 from huggingface_hub import ModelCard
 
 from scribblegen.builders.sources import PHOTOGRAPHS, SOURCE, source_name
@@ -350,7 +351,7 @@ def test_every_shipped_recipe_parses(name, tmp_path):
 def test_an_unknown_command_names_the_known_ones():
     with pytest.raises(
         SystemExit,
-        match="no command 'biuld'. Known: demo, build, preview, publish, train-controlnet",
+        match=r"no command 'biuld'. Did you mean `build`\? Known: demo, build, preview, publish",
     ):
         main(["biuld"])
 
@@ -402,3 +403,17 @@ def test_the_manifest_names_the_environment(tmp_path):
     manifest = json.loads((tmp_path / "run" / "run" / "manifest.json").read_text())
     assert {"python", "torch", "diffusers"} <= set(manifest["environment"])
     assert manifest["identity"]["device"] in ("cpu", "cuda")
+
+
+def test_prompts_that_are_cut_are_counted_and_told_once(tmp_path, capsys):
+    """With the class names that are lost, in one place: not between the lines of the bar."""
+    build("--output_dir", tmp_path / "short")
+    assert "too long" not in capsys.readouterr().out
+    build("--prompt_stem", "photo " * 60, "--output_dir", tmp_path / "long")
+    said = capsys.readouterr()
+    assert "too long" not in said.err
+    classes = load_dataset(str(tmp_path / "long"), "real", split="train")["classes"]
+    assert [line for line in said.out.splitlines() if "too long" in line or "lost" in line] == [
+        "photographs whose prompt is too long for the text encoder and is cut: 3",
+        f"names of drawn classes that are lost with it: {sum(map(len, classes))}",
+    ]

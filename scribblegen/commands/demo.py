@@ -75,6 +75,7 @@ def run_demo(
     from datasets import load_dataset
 
     from scribblegen.commands.build import build
+    from scribblegen.records import DEFAULT_SUBSET
 
     started = time.perf_counter()
     source, method, output = options or demo_options()
@@ -101,7 +102,7 @@ def run_demo(
     for name, twins in (("scribbles", []), ("scribbles-and-twins", list(_MIXED_IN))):
         print(f"   {models / name}", flush=True)
         mean_ious.append(_train(folder, models / name, twins, steps))
-    num_tested = len(load_dataset(str(folder), "real", split="test"))
+    num_tested = len(load_dataset(str(folder), DEFAULT_SUBSET, split="test"))
     result = DemoResult(mean_ious[0], mean_ious[1], time.perf_counter() - started)
     print(
         f"\nmean IoU on {num_tested} other scenes, in any light, against exact masks:\n"

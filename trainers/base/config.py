@@ -75,5 +75,6 @@ class TrainingRunConfig:
             raise ValueError("`hub_model_id` has no effect without `push_to_hub`.")
         positive = ("checkpointing_steps", "checkpoints_total_limit", "logging_steps")
         for name in (*positive, "num_processes"):
-            if (getattr(self, name) or 1) < 1 or getattr(self, name) == 0:
+            value = getattr(self, name)
+            if value is not None and value < 1:
                 raise ValueError(f"`{name}` must be at least 1. Got {getattr(self, name)}.")
