@@ -5,6 +5,7 @@ subset) and gives `Record`s: each a row of one of its `subsets`. It knows nothin
 processes or resuming; the run knows nothing of what is in a row.
 """
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +45,11 @@ class Subset:
     pictures: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w+-][\w.+-]*", self.name):
+            raise ValueError(
+                "`name` of a subset must be of letters, digits and . + - _, since a folder and a "
+                f"config of the Hub are called so. Got {self.name!r}."
+            )
         if "source_id" not in self.features:
             raise ValueError(
                 f"`features` of subset {self.name} must have a column `source_id`. Got "

@@ -64,7 +64,7 @@ def method_entry(name: str) -> Entry:
         if not isinstance(entry, Entry):
             raise ValueError(
                 f"`method` {name}: the entry point {others[name].value} must be a "
-                f"`scribblegen.methods.base.Entry`. Got {type(entry).__name__}."
+                f"`scribblegen.methods.table.Entry`. Got {type(entry).__name__}."
             )
         return entry
     raise ValueError(f"`method` must be one of {sorted({*METHODS, *others})}. Got {name!r}.")

@@ -117,6 +117,11 @@ class _Generation:
             self._write_if_complete(group)
             while self.writing and self.writing[0].done():
                 self.writing.popleft().result()  # raises what went wrong
+        for writer in self.waiting.values():
+            raise ValueError(
+                f"a method must give every record that its subsets announce. {writer.missing()} "
+                "never came."
+            )
         while self.writing:
             self.writing.popleft().result()
 

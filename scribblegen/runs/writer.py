@@ -46,6 +46,14 @@ class PartWriter:
         """Whether every item is read and every record of it has come."""
         return self.all_read and self._expected == 0
 
+    def missing(self) -> str:
+        """What has not come, in words."""
+        part = self.part
+        return (
+            f"{self._expected} records of sources {part.start} to {part.stop - 1} of split "
+            f"{part.unit.split}"
+        )
+
     def expect(self) -> None:
         """An item was read: its records will follow."""
         self._expected += sum(subset.records_per_item for subset in self.subsets)
@@ -55,7 +63,21 @@ class PartWriter:
         self.rejections.append(rejection)
 
     def add(self, record: Record) -> None:
-        """Takes a record in."""
+        """Takes a record in.
+
+        Raises:
+            ValueError: it is of no subset that has this split, or its item gives no more.
+        """
+        if record.subset not in self._pending:
+            raise ValueError(
+                f"a record must be of one of the subsets {list(self._pending)} that have split "
+                f"{self.part.unit.split}. Got one of {record.subset!r}."
+            )
+        if self._expected == 0:
+            raise ValueError(
+                f"an item must give a subset `records_per_item` records. Got one more of "
+                f"{self._source_ids[record.place.position]!r} for {record.subset}."
+            )
         row = self._executor.submit(record.row)
         self._pending[record.subset].append((record.place.position, record.order, row))
         self._expected -= 1
