@@ -161,8 +161,8 @@ def _check(
                 elsewhere = choice.elsewhere(str(key), chosen[choice.option])
                 if elsewhere:
                     raise ValueError(f"`config` {where} cannot be used: {elsewhere}")
-            hint = did_you_mean(str(key), [*known, *chosen])
-            raise ValueError(f"`config` {where} holds `{key}`, which is no option.{hint}")
+            near = did_you_mean(str(key), [*known, *chosen])
+            raise ValueError(f"`config` {where} holds `{key}`, which is no option.{near}")
         wants_list = known[key].default_factory is not MISSING
         if wants_list != isinstance(value, list) or isinstance(value, dict):
             kind = "a list" if wants_list else "one value"

@@ -136,5 +136,5 @@ def require_items(source: Source[Any], item: type[Any], user: str) -> None:
     if not issubclass(source.item, item):
         raise ValueError(
             f"`source` must be one that gives items of the kind {item.__name__} for {user}. "
-            f"Got {type(source).__name__}, which gives {source.item.__name__}."
+            f"Got {type(source).__name__}, which gives {source.item.__name__}. Choose another."
         )

@@ -109,7 +109,7 @@ def test_another_study_does_not_mix_into_the_folder(study):
     ("change", "message"),
     [
         (("real, ratio-1", "real, fixed-1"), "hold subsets .*'guidance2-encode1'. Did you mean"),
-        (("real, ratio-1", "real, rat-1"), "`arms` must name .* Got 'rat-1'. Did you mean 'ratio"),
+        (("real, ratio-1", "real, rat-1"), "`arms` must name .* Got 'rat-1'. Did you mean `ratio"),
         (("real, ratio-1", "ratio-1"), "`arms` must hold real: it judges the twins of uniform"),
         (("real, ratio-1", "real, real"), "`arms` must differ"),
         (("[1.0, 0.5]", "[2.0]"), "`fractions` must be numbers"),
@@ -120,7 +120,7 @@ def test_another_study_does_not_mix_into_the_folder(study):
         (("{scheme: append", "{seed: 3, scheme: append"), "`seed` in .* arm ratio-1 must be left"),
         (
             ("agreement_model: real", "agreement_model: rael"),
-            "be an arm.* Did you mean 'real'",
+            "be an arm.* Did you mean `real`",
         ),
         (("agreement_model: real", "agreement_model: uniform+agreed"), "must not lead back"),
         (("segmentation:", "segmentor:"), "must hold the sections"),

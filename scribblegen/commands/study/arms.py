@@ -1,6 +1,5 @@
 """The arms of a study: names for options of `train-segmentation`, kept as data."""
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
@@ -10,6 +9,7 @@ from typing import Any
 import yaml
 
 from scribblegen.configs import check_options, parse_configs, to_arguments
+from scribblegen.option_parser import did_you_mean
 from scribblegen.trainers.segmentation.config import SegmentationConfig
 
 ALL = "all"
@@ -56,7 +56,7 @@ def read_arms(
         if name not in known:
             raise ValueError(
                 f"`arms` must name arms of {where} or of {list(shipped_arms())}. Got {name!r}."
-                f"{_hint(name, known)}"
+                f"{did_you_mean(name, list(known))}"
             )
     arms = {}
     for name in names:
@@ -102,7 +102,7 @@ def _checked(arm: Any, subsets: Sequence[str], where: str) -> dict[str, Any]:
         if subset not in subsets:
             raise ValueError(
                 f"`synthetic` in {where} must hold subsets of the twins: {list(subsets)}. "
-                f"Got {subset!r}.{_hint(subset, subsets)}"
+                f"Got {subset!r}.{did_you_mean(subset, list(subsets))}"
             )
     return arm
 
@@ -115,7 +115,7 @@ def _check_judge(name: str, judge: str | None, names: Sequence[str], known: Iter
     if "/" not in judge and not Path(judge).is_dir():
         raise ValueError(
             f"`agreement_model` of arm {name} must be an arm, a folder or a Hub id owner/name. "
-            f"Got {judge!r}.{_hint(judge, known)}"
+            f"Got {judge!r}.{did_you_mean(judge, list(known))}"
         )
 
 
@@ -132,8 +132,3 @@ def _parsed(name: str, arm: dict[str, Any], segmentation: Sequence[str]) -> dict
         raise ValueError(f"arm {name}: {error}") from error
     read = config.to_dict()
     return {option: read[option] for option in arm}
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
