@@ -174,6 +174,8 @@ def _print_summary(output_dir: str, progress: "Progress") -> None:
     print(_speed(progress))
     for remark, count in progress.remarks.items():
         print(f"{remark}: {count}")
+    if progress.warning:
+        print(progress.warning)
     print(f'\nload_dataset("{output_dir}", "{generated[0]["subset"]}")')
 
 

@@ -87,7 +87,9 @@ def run_demo(
         f"Same as `scribblegen build --config {RECIPE}`.",
         flush=True,
     )
-    build(source, method, output, output_dir=output_dir)
+    progress = build(source, method, output, output_dir=output_dir)
+    if progress.warning:
+        print(progress.warning)
     folder = Path(output_dir)
     print(
         f"\n2. Look. {folder / 'assets' / 'grid.png'} shows scenes, scribbles and twins; {folder}\n"

@@ -37,6 +37,7 @@ class Progress:
     images_by_process: list[int] = field(default_factory=list)
     profile: str = ""  # table of where the time went
     remarks: Counter[str] = field(default_factory=Counter)  # of all processes
+    warning: str | None = None  # where most of a subset was rejected, of the whole run
 
 
 def generate_parts(

@@ -9,10 +9,11 @@ from accelerate.utils import broadcast_object_list, gather_object
 from tqdm import tqdm
 
 from scribblegen.configs import to_yaml
-from scribblegen.runs.folder import RunError, lock_folder, prepare_folder
+from scribblegen.runs.folder import lock_folder, prepare_folder
 from scribblegen.runs.generation import Progress, generate_parts, images_per_item
 from scribblegen.runs.manifest import pending_units, read_manifest, write_manifest
 from scribblegen.runs.open import Run, run_header
+from scribblegen.runs.outcome import check_not_empty, mostly_rejected
 from scribblegen.runs.processes import process_state
 from scribblegen.runs.shards import Unit
 from scribblegen.runs.shares import Part, finished_parts, join_parts, remove_parts, share_out
@@ -34,8 +35,8 @@ def synthesize(
         progress_bar: on the main process.
 
     Raises:
-        RunError: the folder holds a run of another config, source or pipeline; or no item at
-            all could be used.
+        RunError: the folder holds a run of another config, source or pipeline; or a subset
+            that it makes is left without a row.
         OSError: the folder cannot be written. Finished shards are kept; run again to resume.
     """
     state = process_state()
@@ -78,19 +79,10 @@ def synthesize(
         state.wait_for_everyone()
         if main:
             remove_parts(run.folder)
+            units = read_manifest(run.folder)["units"]
+            check_not_empty(run.folder, run.method.subsets, units)
             write_manifest(run.folder, header.as_dict(complete=True))
-            _check_not_empty(run)
+            progress.warning = mostly_rejected(run.method.subsets, units)
             finish(run.folder)
         state.wait_for_everyone()
     return progress
-
-
-def _check_not_empty(run: Run) -> None:
-    units = [unit for unit in read_manifest(run.folder)["units"] if unit["split"] == "train"]
-    if not any(file["rows"] for unit in units for file in unit["files"].values()):
-        reasons = Counter(r["reason"] for unit in units for r in unit["rejections"])
-        listed = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
-        raise RunError(
-            f"no sample of the training split could be used: {listed}. Mend the source, and delete "
-            f"{run.folder}."
-        )
