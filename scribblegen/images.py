@@ -13,6 +13,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from scribblegen.classes import Classes
+from scribblegen.depths import depth_of, eight_bit
+from scribblegen.label_files import altered_values, png_damage
 
 if TYPE_CHECKING:
     import torch
@@ -63,30 +65,33 @@ class BadImageError(ValueError):
 def decode_image(data: bytes) -> tuple[np.ndarray, bytes | None]:
     """Decodes a photograph: any mode and depth, upright.
 
-    16-bit pictures are scaled to 8 bit, transparent ones laid on white, CMYK, grey and palette
-    pictures converted, EXIF rotation applied.
+    Pictures of another depth are scaled to 8 bit by their file's depth (16-bit by 65535, floats by
+    1), transparent ones laid on white, CMYK, grey and palette pictures converted, EXIF rotation
+    applied.
 
     Returns:
         (H, W, 3) uint8 RGB, and `data` itself if it may be stored as it is: 8-bit RGB, upright,
         without metadata. Else None.
 
     Raises:
-        BadImageError: If the file is truncated, unreadable or of a dangerous size.
+        BadImageError: If the file is truncated, unreadable or of a dangerous size, holds NaN, or
+            whole numbers of 32 bits or floats outside 0..1, whose range is not clear.
     """
     picture = _open(data)
-    try:
-        upright = ImageOps.exif_transpose(picture)
-    except _PIL_ERRORS as error:
-        raise BadImageError(f"unreadable EXIF: {error}") from error
+    upright = _upright(picture)
     as_is = (
         picture.mode == "RGB"
         and picture.format in _AS_IS_FORMATS
         and upright.size == picture.size
         and not _says_more(picture)
-        and _png_depth(picture, data) in (None, 8)
+        and (picture.format != "PNG" or depth_of(picture, data) == 8)
     )
     if upright.mode.startswith("I") or upright.mode == "F":
-        upright = _eight_bit(upright)
+        try:
+            values = eight_bit(np.asarray(upright), depth_of(picture, data))
+        except ValueError as error:
+            raise BadImageError(str(error)) from error
+        upright = Image.fromarray(values)
     if upright.has_transparency_data:
         layer = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
@@ -97,12 +102,12 @@ def decode_label(data: bytes) -> np.ndarray:
     """Decodes a label file, (H, W) uint8: palette or grey PNG, whose values are class ids.
 
     Raises:
-        BadImageError: If the file is unreadable, lossy, coloured, or has values outside 0..255.
+        BadImageError: If the file is unreadable or damaged (every checksum of a PNG is verified),
+            lossy, coloured, of several pictures, or has values outside 0..255.
     """
-    picture = _open(data)
-    if picture.format == "JPEG":
-        raise BadImageError("label is a JPEG, which changes class ids; PNG is needed")
-    if picture.mode == "L" and (depth := _png_depth(picture, data)) in (2, 4):
+    picture = _open_exact(data, "label is")
+    depth = depth_of(picture, data)
+    if picture.mode == "L" and depth in (2, 4):
         return np.asarray(picture) // np.uint8(255 // (2**depth - 1))  # PIL spreads it over 0..255
     if picture.mode in ("P", "L"):
         return np.asarray(picture)
@@ -119,14 +124,15 @@ def decode_weights(data: bytes) -> np.ndarray:
     """Decodes a map of weights, (H, W): uint8 of a grey picture, float32 of one of floats (TIFF).
 
     Raises:
-        BadImageError: unreadable, lossy, or of another kind.
+        BadImageError: unreadable, damaged, lossy, of another kind, or with NaN or infinity in it.
     """
-    picture = _open(data)
-    if picture.format == "JPEG":
-        raise BadImageError("weights are a JPEG, which changes them; PNG is needed")
+    picture = _open_exact(data, "weights are")
     if picture.mode not in ("L", "F"):
         raise BadImageError(f"weights are of mode {picture.mode}; grey or floats are needed")
-    return np.asarray(picture)
+    weights = np.asarray(picture)
+    if not np.isfinite(weights).all():
+        raise BadImageError("weights hold values that are no numbers (NaN or infinity)")
+    return weights
 
 
 def encode_image(image: np.ndarray, image_format: str) -> bytes:
@@ -199,6 +205,28 @@ def _open(data: bytes) -> Image.Image:
     return picture
 
 
+def _open_exact(data: bytes, subject: str) -> Image.Image:
+    """Opens a file whose values must be those that were written; `subject` begins the reason."""
+    if damage := png_damage(data):
+        raise BadImageError(f"unreadable: {damage}")
+    picture = _open(data)
+    try:
+        fault = altered_values(picture, data)
+    except _PIL_ERRORS as error:
+        raise BadImageError(f"unreadable: {error}") from error
+    if fault:
+        raise BadImageError(f"{subject} {fault}")
+    return picture
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF says; a copy where it says nothing."""
+    try:
+        return ImageOps.exif_transpose(picture)
+    except _PIL_ERRORS as error:
+        raise BadImageError(f"unreadable EXIF: {error}") from error
+
+
 def _says_more(picture: Image.Image) -> bool:
     """Whether a file holds anything besides one picture and how to show it."""
     segments = {name for name, _ in getattr(picture, "applist", [])}
@@ -208,16 +236,3 @@ def _says_more(picture: Image.Image) -> bool:
         or bool(getattr(picture, "private_chunks", []))
         or getattr(picture, "n_frames", 1) > 1
     )
-
-
-def _png_depth(picture: Image.Image, data: bytes) -> int | None:
-    """Bits of a channel of a PNG file; None for other formats."""
-    return data[24] if picture.format == "PNG" else None
-
-
-def _eight_bit(picture: Image.Image) -> Image.Image:
-    """16-bit grey (or 32-bit holding 16) -> 8 bit, by the top byte."""
-    values = np.asarray(picture).astype(np.float64)
-    if values.max(initial=0) > 255:
-        values = values / 257.0
-    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))

@@ -197,15 +197,6 @@ def test_16_bit_grey_is_scaled_to_8(file_format: str) -> None:
     assert np.array_equal(image, np.repeat(grey[..., None], 3, axis=-1))
 
 
-@pytest.mark.parametrize("factor", [1, 257])
-def test_32_bit_grey_is_read_whether_it_holds_8_or_16(factor: int) -> None:
-    grey = photograph()[..., 0]
-    picture = Image.fromarray(grey.astype(np.int32) * factor)
-    assert picture.mode == "I"
-    image, _ = decode_image(file_of(picture, "TIFF"))
-    assert np.array_equal(image, np.repeat(grey[..., None], 3, axis=-1))
-
-
 def test_16_bit_colour_is_scaled_to_8_and_encoded_anew() -> None:
     samples = noise().reshape(HEIGHT, -1).astype(np.int64) * 257
     image, as_is = decode_image(png_of(samples, depth=16, colour_type=2))
