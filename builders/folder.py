@@ -86,10 +86,14 @@ class FolderSource(PhotographSource):
     def load(self, index: int) -> Sample:
         source_id = self.source_ids[index]
         photograph, *label_files = self._files(source_id)
-        image, image_file = decode_image(photograph.read_bytes())
+        photograph_file = photograph.read_bytes()
+        image, image_file = decode_image(photograph_file)
         mask, drawn = (
             read_label(
-                None if file is None else file.read_bytes(), self.convention, len(self.classes)
+                None if file is None else file.read_bytes(),
+                photograph_file,
+                self.convention,
+                len(self.classes),
             )
             for file in reversed(label_files)
         )

@@ -99,17 +99,19 @@ class PascalScribbleSource(PhotographSource):
             raise FileNotFoundError(f"photograph {source_id}.jpg")
         if self.draws and source_id not in self.scribbles:
             raise FileNotFoundError(f"scribble {source_id}{{{','.join(SCRIBBLE_SUFFIXES)}}}")
-        image, image_file = decode_image(self.photographs[source_id].read_bytes())
-        mask = self._label(self.masks.get(source_id))
+        photograph = self.photographs[source_id].read_bytes()
+        image, image_file = decode_image(photograph)
+        mask = self._label(self.masks.get(source_id), photograph)
         path = self.scribbles.get(source_id)
         if path is None or path.suffix.lower() == ".png":
-            found = reduced(Photograph(image, image_file, self._label(path), mask), self.max_side)
+            drawn = self._label(path, photograph)
+            found = reduced(Photograph(image, image_file, drawn, mask), self.max_side)
             scribble = self.annotator.scribble(source_id, found.drawn, found.mask)
         else:
             height, width = image.shape[:2]
             strokes = self._strokes(path, height, width)
-            drawn = self.annotator.rasterise(strokes, height, width, source_id)
-            found = reduced(Photograph(image, image_file, drawn, mask), self.max_side)
+            strokes_drawn = self.annotator.rasterise(strokes, height, width, source_id)
+            found = reduced(Photograph(image, image_file, strokes_drawn, mask), self.max_side)
             assert found.drawn is not None
             scribble = found.drawn
         return Sample(source_id, found.image, scribble, found.mask, image_file=found.image_file)
@@ -122,10 +124,10 @@ class PascalScribbleSource(PhotographSource):
 
         return [key(source_id) for source_id in self.source_ids]
 
-    def _label(self, path: Path | None) -> np.ndarray | None:
+    def _label(self, path: Path | None, photograph: bytes) -> np.ndarray | None:
         """(H, W) uint8 class ids; None where there is no file."""
         file = None if path is None else path.read_bytes()
-        return read_label(file, self.convention, len(self.classes))
+        return read_label(file, photograph, self.convention, len(self.classes))
 
     def _strokes(self, path: Path, height: int, width: int) -> list[Stroke]:
         try:

@@ -26,18 +26,23 @@ class Photograph:
     mask: np.ndarray | None = None
 
 
-def read_label(file: bytes | None, convention: str, num_classes: int) -> np.ndarray | None:
+def read_label(
+    file: bytes | None, photograph: bytes, convention: str, num_classes: int
+) -> np.ndarray | None:
     """The label in a file, (H, W) uint8 class ids; None where there is no file.
 
     Args:
         file: palette or grey PNG.
+        photograph: the file that it lies over; a label that is turned must be turned as it is.
         convention: the convention of its values, one of `label_conventions.CONVENTIONS`.
         num_classes: how many classes the source has.
 
     Raises:
         BadImageError: the file is no label.
     """
-    return None if file is None else from_convention(decode_label(file), convention, num_classes)
+    if file is None:
+        return None
+    return from_convention(decode_label(file, photograph), convention, num_classes)
 
 
 def reduced(photograph: Photograph, max_side: int | None) -> Photograph:

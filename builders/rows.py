@@ -85,7 +85,9 @@ class RowSource(PhotographSource):
             raise BadImageError("no image")
         image, image_file = decode_image(photograph)
         files = [self._file(row, name) for name in ("label", "mask")]
-        drawn, mask = (read_label(file, self.convention, len(self.classes)) for file in files)
+        drawn, mask = (
+            read_label(file, photograph, self.convention, len(self.classes)) for file in files
+        )
         found = reduced(Photograph(image, image_file, drawn, mask), self.max_side)
         scribble = self.annotator.scribble(source_id, found.drawn, found.mask)
         caption = self.columns["caption"] and row[self.columns["caption"]]

@@ -10,7 +10,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from scribblegen.classes import Classes
 from scribblegen.depths import depth_of, eight_bit
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 IMAGE_FORMATS = ("webp", "png", "jpeg")
 _AS_IS_FORMATS = ("JPEG", "PNG", "WEBP")
+_AS_STORED = 1  # the EXIF orientation of a picture that needs no turning
 # What PIL raises for damaged files, found by damaging some.
 _PIL_ERRORS = (
     OSError,
@@ -98,15 +99,33 @@ def decode_image(data: bytes) -> tuple[np.ndarray, bytes | None]:
     return np.asarray(upright.convert("RGB")), data if as_is else None
 
 
-def decode_label(data: bytes) -> np.ndarray:
+def decode_label(data: bytes, photograph: bytes | None = None) -> np.ndarray:
     """Decodes a label file, (H, W) uint8: palette or grey PNG, whose values are class ids.
+
+    A label whose EXIF says how it is to be turned is turned so, as its photograph is. One that
+    says nothing lies upright.
+
+    Args:
+        data: the file.
+        photograph: the file of the photograph that it lies over; its EXIF must say the same, where
+            the label's says anything, for the size of a square or of a half turn tells nothing.
 
     Raises:
         BadImageError: If the file is unreadable or damaged (every checksum of a PNG is verified),
-            lossy, coloured, of several pictures, or has values outside 0..255.
+            lossy, coloured, of several pictures, has values outside 0..255, or is turned otherwise
+            than its photograph.
     """
     picture = _open_exact(data, "label is")
     depth = depth_of(picture, data)
+    turned = _orientation(picture, data)
+    if photograph is not None and turned != _AS_STORED:
+        expected = _orientation(_open(photograph), photograph)
+        if turned != expected:
+            raise BadImageError(
+                f"label is turned otherwise than its photograph: EXIF orientation {turned} and "
+                f"{expected}"
+            )
+    picture = _upright(picture)
     if picture.mode == "L" and depth in (2, 4):
         return np.asarray(picture) // np.uint8(255 // (2**depth - 1))  # PIL spreads it over 0..255
     if picture.mode in ("P", "L"):
@@ -129,7 +148,7 @@ def decode_weights(data: bytes) -> np.ndarray:
     picture = _open_exact(data, "weights are")
     if picture.mode not in ("L", "F"):
         raise BadImageError(f"weights are of mode {picture.mode}; grey or floats are needed")
-    weights = np.asarray(picture)
+    weights = np.asarray(_upright(picture))
     if not np.isfinite(weights).all():
         raise BadImageError("weights hold values that are no numbers (NaN or infinity)")
     return weights
@@ -225,6 +244,17 @@ def _upright(picture: Image.Image) -> Image.Image:
         return ImageOps.exif_transpose(picture)
     except _PIL_ERRORS as error:
         raise BadImageError(f"unreadable EXIF: {error}") from error
+
+
+def _orientation(picture: Image.Image, data: bytes) -> int:
+    """How EXIF says that a picture was stored: 1, as it is to be shown, or turned, 2 to 8."""
+    try:
+        if picture.format == "TIFF":  # turned as it was loaded, and its tag dropped
+            picture = Image.open(io.BytesIO(data))
+        found = picture.getexif().get(ExifTags.Base.Orientation)
+    except _PIL_ERRORS as error:
+        raise BadImageError(f"unreadable EXIF: {error}") from error
+    return int(found) if found in range(2, 9) else _AS_STORED
 
 
 def _says_more(picture: Image.Image) -> bool:
