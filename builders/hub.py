@@ -1,7 +1,8 @@
 """Any data set of the Hub, or a local folder that `datasets` reads as one.
 
 A row holds a photograph, and a scribble, a dense mask or both, as pictures of class ids; see
-`rows.py` for how they are read.
+`rows.py` for how they are read. A cell that names a path is only read where that is a file of the
+data set.
 """
 
 from typing import Any
@@ -11,7 +12,7 @@ import datasets
 from scribblegen.builders.base import SourceBuilder
 from scribblegen.builders.config import HubConfig
 from scribblegen.builders.hub_classes import dataset_classes
-from scribblegen.builders.rows import RowSource, split_rows
+from scribblegen.builders.rows import RowSource, own_folders, split_rows
 
 
 class HubSource(RowSource):
@@ -43,6 +44,7 @@ class HubSource(RowSource):
             config,
             max_side=config.max_side,
             convention=config.label_convention,
+            folders=own_folders(str(config.dataset_name)),
         )
 
 

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+from huggingface_hub import constants
+from huggingface_hub.file_download import repo_folder_name
 
 from scribblegen.builders.annotator import Annotator
 from scribblegen.builders.config import PhotographsConfig
 from scribblegen.builders.photographs import Photograph, read_label, reduced
 from scribblegen.classes import Classes
 from scribblegen.images import BadImageError, decode_image
+from scribblegen.picture_cells import cell_file
 from scribblegen.records import Sample
 from scribblegen.scribbles.label_conventions import IDS
 from scribblegen.sources import PhotographSource
@@ -44,6 +47,23 @@ def split_rows(builder: datasets.DatasetBuilder, split: str, name: str) -> datas
         ) from error
 
 
+def own_folders(name: str) -> tuple[Path, ...]:
+    """Where the files of a data set lie, resolved: what its picture cells may name.
+
+    Args:
+        name: a folder, or a Hub id, whose files lie in the cache of `huggingface_hub`.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        # In the cache the files of a revision are links to others of the same repository.
+        cached = repo_folder_name(repo_id=name, repo_type="dataset")
+        return ((Path(constants.HF_HUB_CACHE) / cached).resolve(),)
+    folder = folder.resolve()
+    if folder.parent.name == "snapshots" and (folder.parents[1] / "blobs").is_dir():
+        return (folder.parents[1],)
+    return (folder,)
+
+
 class RowSource(PhotographSource):
     """A photograph a row.
 
@@ -56,6 +76,8 @@ class RowSource(PhotographSource):
         config: how scribbles are drawn.
         max_side: larger photographs are reduced to this many pixels.
         convention: the convention of the label values, one of `label_conventions.CONVENTIONS`.
+        folders: where the files lie that picture cells may name, as of `own_folders`. Where
+            empty, cells must hold bytes.
     """
 
     def __init__(
@@ -68,8 +90,10 @@ class RowSource(PhotographSource):
         *,
         max_side: int | None = None,
         convention: str = IDS,
+        folders: Sequence[Path] = (),
     ) -> None:
         super().__init__(classes, source_ids)
+        self.folders = tuple(folders)
         self.columns, self.max_side, self.convention = columns, max_side, convention
         used = [name for name in columns.values() if name is not None]
         self.rows = rows.select_columns(list(dict.fromkeys(used)))
@@ -101,31 +125,33 @@ class RowSource(PhotographSource):
     def _key(self, row: dict[str, Any]) -> str:
         digest = hashlib.blake2b(digest_size=8)
         for column in ("label", "mask"):
-            file = self._file(row, column, missing=b"")
+            file = self._present_file(row, column)
             digest.update(b"-" if file is None else f"{len(file)} ".encode() + file)
         caption = self.columns["caption"] and row[self.columns["caption"]]
         digest.update(repr(caption).encode())
-        photograph = self._file(row, "image", missing=b"")
+        photograph = self._present_file(row, "image")
         return f"{'-' if photograph is None else len(photograph)} {digest.hexdigest()}"
 
-    def _file(self, row: dict[str, Any], column: str, missing: bytes | None = None) -> bytes | None:
+    def _present_file(self, row: dict[str, Any], column: str) -> bytes | None:
+        """As `_file`; empty for a cell whose file is not there or may not be read."""
+        try:
+            return self._file(row, column)
+        except (BadImageError, FileNotFoundError):
+            return b""
+
+    def _file(self, row: dict[str, Any], column: str) -> bytes | None:
         """The file in a cell; None where there is none.
 
         Args:
             row: of `self.rows`.
             column: `image`, `label` or `mask`.
-            missing: for a cell that names a file which is not there; where None, it raises.
+
+        Raises:
+            BadImageError: the cell names a path that is not of the data set.
+            FileNotFoundError: the data set lacks the file.
         """
         name = self.columns[column]
-        cell = None if name is None else row[name]
-        if cell is None:
-            return None
-        if cell["bytes"] is not None:
-            return bytes(cell["bytes"])
         try:
-            return Path(cell["path"]).read_bytes()
-        except FileNotFoundError as error:
-            if missing is not None:
-                return missing
-            # The reason of a rejection is published: it tells nothing of the disk.
-            raise FileNotFoundError(Path(cell["path"]).name) from error
+            return None if name is None else cell_file(row[name], self.folders)
+        except BadImageError as error:
+            raise BadImageError(f"{column} is {error}") from error

@@ -1,13 +1,15 @@
 """Real and synthetic subsets as one table of rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from datasets import Dataset, Image, load_dataset
 
 from scribblegen.classes import Classes
-from scribblegen.images import decode_image
+from scribblegen.images import BadImageError, decode_image
+from scribblegen.picture_cells import cell_file
 from scribblegen.records import DEFAULT_SUBSET
 from scribblegen.subset_name import SubsetName
 from scribblegen.trainers.segmentation.maps import LABEL, ONLY_LABEL, LabelMap, Maps, check_maps
@@ -84,19 +86,19 @@ class SegmentationRows:
         or float32.
 
         Raises:
-            ValueError: a map cannot be read, holds an id that is no class, or is not as large as
-                its image.
+            ValueError: a picture cannot be read or is named by a path, or a map holds an id that
+                is no class, or is not as large as its image.
         """
         number = 0
         while row >= len(self.tables[number]):
             row -= len(self.tables[number])
             number += 1
         record = self.tables[number][row]
-        image, _ = decode_image(record["image"]["bytes"])
+        image, _ = _picture(record, "image", row, decode_image)
         read = {"image": image}
         for name, kind in self.maps.items():
             column = self.label_columns[number] if name == LABEL else name
-            values = read[name] = kind.decode(record[column]["bytes"])
+            values = read[name] = _picture(record, column, row, kind.decode)
             fault = ""
             if values.shape != image.shape[:2]:
                 fault = f"a `{column}` of {values.shape} over an image of {image.shape[:2]}"
@@ -105,6 +107,20 @@ class SegmentationRows:
             if fault:
                 raise ValueError(f"{record.get('source_id', f'row {row}')} holds {fault}.")
         return read
+
+
+def _picture(record: dict[str, Any], column: str, row: int, decode: Callable[[bytes], Any]) -> Any:
+    """The picture in a cell, as `decode` gives it."""
+    try:
+        file = cell_file(record[column])
+        if file is None:
+            raise BadImageError("empty")
+        return decode(file)
+    except BadImageError as error:
+        raise ValueError(
+            f"{record.get('source_id', f'row {row}')} has a `{column}` that cannot be read: "
+            f"{error}. Only bytes are read; write the subset again, with its pictures in it."
+        ) from error
 
 
 def open_rows(
