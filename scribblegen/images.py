@@ -254,7 +254,7 @@ def _orientation(picture: Image.Image, data: bytes) -> int:
         found = picture.getexif().get(ExifTags.Base.Orientation)
     except _PIL_ERRORS as error:
         raise BadImageError(f"unreadable EXIF: {error}") from error
-    return int(found) if found in range(2, 9) else _AS_STORED
+    return found if isinstance(found, int) and 2 <= found <= 8 else _AS_STORED
 
 
 def _says_more(picture: Image.Image) -> bool:
