@@ -14,9 +14,15 @@ def loading(option: str, name: object, what: str = "cannot be loaded") -> Iterat
         what: is wrong with it.
 
     Raises:
-        OSError: instead of the loader's OSError or ValueError, with the option's name in front.
+        OSError: instead of the loader's error, with the option's name in front. Of a damaged file
+            the libraries raise errors of many types, some of their own.
     """
     try:
         yield
-    except (OSError, ValueError) as error:
-        raise OSError(f"`{option}` {name} {what}: {error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        told = str(error)
+        if not isinstance(error, OSError | ValueError):
+            told = f"{type(error).__name__}: {told}"  # a bare `KeyError` is but a key
+        raise OSError(f"`{option}` {name} {what}: {told}") from error

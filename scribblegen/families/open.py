@@ -15,6 +15,10 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from scribblegen.families.loading_errors import loading
 from scribblegen.families.stable_diffusion.family import StableDiffusion
+from scribblegen.families.weights import NOTHING, Allowed, load_weights
+
+# Of transformers before its release 4.31: a list of numbers from 0, which the network has anew.
+_TEXT_ENCODER = Allowed(unexpected=(r"(text_model\.)?embeddings\.position_ids$",))
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -39,7 +43,7 @@ def load_diffusion(
         compile_calls: through torch.compile.
 
     Raises:
-        OSError: a part is missing; the message names it.
+        OSError: a part is missing, or some of its weights are; the message names them.
         ValueError: the parts do not fit each other.
     """
     own_controlnet = controlnet is None
@@ -50,11 +54,13 @@ def load_diffusion(
     parts = load_base(pipeline, revision=revision, variant=variant, dtype=dtype)
     if own_controlnet:
         options = _weights(revision, variant, dtype)
-        parts["controlnet"] = _load_part("controlnet", ControlNetModel, pipeline, options)
+        parts["controlnet"] = _load_part(
+            "pipeline", "controlnet", ControlNetModel, pipeline, options
+        )
     else:
         parts["controlnet"] = load_controlnet(str(controlnet), dtype)
     if tiny_vae is not None:
-        parts["tiny_vae"] = _load_tiny_vae(str(tiny_vae), dtype)
+        parts["tiny_vae"] = load_weights(AutoencoderTiny, "tiny_vae", tiny_vae, torch_dtype=dtype)
     return StableDiffusion(**parts, device=device, dtype=dtype, compile_calls=compile_calls)
 
 
@@ -64,41 +70,57 @@ def load_base(
     revision: str | None = None,
     variant: str | None = None,
     dtype: torch.dtype = torch.float32,
+    option: str = "pipeline",
 ) -> dict[str, Any]:
-    """Everything of a pipeline but its ControlNet, as keyword arguments of `StableDiffusion`."""
+    """Everything of a pipeline but its ControlNet, as keyword arguments of `StableDiffusion`.
+
+    Raises:
+        OSError: a part is missing, or some of its weights are; the message names them and `option`.
+    """
     weights = _weights(revision, variant, dtype)
     parts: dict[str, Any] = {}
-    for name, part, options in (
-        ("vae", AutoencoderKL, weights),
-        ("unet", UNet2DConditionModel, weights),
-        ("text_encoder", CLIPTextModel, weights),
-        ("tokenizer", CLIPTokenizer, {"revision": revision}),
+    for name, part, allowed in (
+        ("vae", AutoencoderKL, NOTHING),
+        ("unet", UNet2DConditionModel, NOTHING),
+        ("text_encoder", CLIPTextModel, _TEXT_ENCODER),
     ):
-        parts[name] = _load_part(name, part, pipeline, options)
-    scheduler = DDIMScheduler.load_config(str(pipeline), subfolder="scheduler", revision=revision)
-    return {**parts, "scheduler_config": dict(scheduler)}
+        parts[name] = _load_part(option, name, part, pipeline, weights, allowed)
+    with loading(option, pipeline, "has no usable tokenizer"):
+        parts["tokenizer"] = CLIPTokenizer.from_pretrained(
+            str(pipeline), subfolder="tokenizer", revision=revision
+        )
+    with loading(option, pipeline, "has no usable scheduler"):
+        scheduler = DDIMScheduler.load_config(
+            str(pipeline), subfolder="scheduler", revision=revision
+        )
+        return {**parts, "scheduler_config": dict(scheduler)}
 
 
-def load_controlnet(controlnet: str, dtype: torch.dtype = torch.float32) -> ControlNetModel:
-    """A ControlNet from a folder or the Hub."""
-    with loading("controlnet", controlnet):
-        return ControlNetModel.from_pretrained(controlnet, use_safetensors=True, torch_dtype=dtype)
+def load_controlnet(
+    controlnet: str, dtype: torch.dtype = torch.float32, *, option: str = "controlnet"
+) -> ControlNetModel:
+    """A ControlNet from a folder or the Hub, which `option` names.
 
-
-def _load_tiny_vae(tiny_vae: str, dtype: torch.dtype) -> AutoencoderTiny:
-    with loading("tiny_vae", tiny_vae):
-        return AutoencoderTiny.from_pretrained(tiny_vae, use_safetensors=True, torch_dtype=dtype)
+    Raises:
+        OSError: it is missing, or some of its weights are; the message names them and `option`.
+    """
+    model: ControlNetModel = load_weights(ControlNetModel, option, controlnet, torch_dtype=dtype)
+    return model
 
 
 def _weights(revision: str | None, variant: str | None, dtype: torch.dtype) -> dict[str, Any]:
-    return {
-        "revision": revision,
-        "variant": variant,
-        "use_safetensors": True,
-        "torch_dtype": dtype,
-    }
+    return {"revision": revision, "variant": variant, "torch_dtype": dtype}
 
 
-def _load_part(name: str, part: Any, pipeline: str | Path, kwargs: dict[str, Any]) -> Any:
-    with loading("pipeline", pipeline, f"has no usable {name}"):
-        return part.from_pretrained(str(pipeline), subfolder=name, **kwargs)
+def _load_part(
+    option: str,
+    name: str,
+    part: Any,
+    pipeline: str | Path,
+    arguments: dict[str, Any],
+    allowed: Allowed = NOTHING,
+) -> Any:
+    what = f"has no usable {name}"
+    return load_weights(
+        part, option, pipeline, what=what, allowed=allowed, subfolder=name, **arguments
+    )

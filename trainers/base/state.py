@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from scribblegen.configs import differences, to_dict
+from scribblegen.families.loading_errors import loading
 from scribblegen.trainers.base.checkpoints import (
     begin_checkpoint,
     find_checkpoint,
@@ -68,6 +69,7 @@ class TrainingState:
 
         Raises:
             FileNotFoundError: there is no such checkpoint.
+            OSError: it is damaged.
             ValueError: it belongs to another config or source.
         """
         found = find_checkpoint(output_dir, wanted)
@@ -84,5 +86,6 @@ class TrainingState:
         for name, part in self.parts.items():
             # Written by this program, yet read as data alone.
             path = found / f"{name}.bin"
-            part.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+            with loading("resume_from_checkpoint", found.name, f"has no usable {path.name}"):
+                part.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         return int(state["step"])

@@ -69,6 +69,7 @@ class ControlNetTrainer(DiffusionTrainer):
                 config.pretrained_model_name_or_path,
                 revision=config.revision,
                 variant=config.variant,
+                option="pretrained_model_name_or_path",
             )
         self.base_parts = base_parts
         dtype = _DTYPES[config.mixed_precision]
@@ -95,7 +96,9 @@ class ControlNetTrainer(DiffusionTrainer):
         if config.controlnet_model_name_or_path is None:
             controlnet = new_controlnet(self.base, classes, config)
         else:
-            controlnet = load_controlnet(config.controlnet_model_name_or_path)
+            controlnet = load_controlnet(
+                config.controlnet_model_name_or_path, option="controlnet_model_name_or_path"
+            )
             check_record(read_record(controlnet), classes, config.conditioning_encoding)
         if config.gradient_checkpointing:
             controlnet.enable_gradient_checkpointing()
@@ -114,7 +117,7 @@ class ControlNetTrainer(DiffusionTrainer):
         self.controlnet.save_pretrained(folder / "controlnet")
 
     def _load_weights(self, folder: Path) -> None:
-        saved = load_controlnet(str(folder / "controlnet"))
+        saved = load_controlnet(str(folder / "controlnet"), option="resume_from_checkpoint")
         self.trainable.controlnet.load_state_dict(saved.state_dict())
         null_conditioning = read_record(saved).null_conditioning
         if null_conditioning is not None:

@@ -1,5 +1,6 @@
 """Segmentors by name: of transformers, and ours."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -7,12 +8,14 @@ from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForSemanticSegmentation,
+    PretrainedConfig,
     PreTrainedModel,
     ResNetConfig,
     ResNetModel,
 )
 
 from scribblegen.families.loading_errors import loading
+from scribblegen.families.weights import NOTHING, Allowed, load_weights
 from scribblegen.trainers.segmentation.deeplab import (
     DeepLabV3PlusConfig,
     DeepLabV3PlusForSemanticSegmentation,
@@ -22,6 +25,13 @@ from scribblegen.trainers.segmentation.small_segmentor import (
     SmallSegmentorConfig,
     SmallSegmentorForSemanticSegmentation,
 )
+
+# A network for classification brings a backbone, and a classifier that is dropped.
+_BACKBONE = Allowed(unexpected=(r"classifier\.",))
+# The last layer of MobileViT's base, which its segmentor is built without.
+_CLASSIFICATION_ONLY = r"mobilevit\.conv_1x1_exp\."
+# DPT has it, puts nothing through it, and most of its files do not hold it.
+_NEVER_USED = r"neck\.fusion_stage\.layers\.0\.residual_layer1\."
 
 SMALL, DEEPLAB = "small", "deeplabv3plus"
 
@@ -66,26 +76,50 @@ def open_model(
                 f"Got {architecture!r}."
             )
         return load_segmentor(
-            "model_name_or_path", model_name_or_path, ignore_mismatched_sizes=True, **labels
+            "model_name_or_path",
+            model_name_or_path,
+            allowed=_allowed(config, len(class_names)),
+            seed=seed,
+            **labels,
         )
 
 
-def load_segmentor(option: str, name: str, **settings: Any) -> PreTrainedModel:
+def load_segmentor(
+    option: str, name: str, *, allowed: Allowed = NOTHING, seed: int = 0, **settings: Any
+) -> PreTrainedModel:
     """A saved segmentor, of transformers or ours, from a folder or the Hub.
 
     Args:
         option: the option that names it, for errors.
         name: folder or Hub id.
+        allowed: in what its file and the segmentor may differ.
+        seed: what allowed weights that are missing are drawn from.
         settings: entries of its config, and arguments of how it is loaded.
 
     Raises:
-        OSError: it cannot be loaded, or its weights are pickled.
+        OSError: it cannot be loaded, its weights are pickled, or not all there.
     """
-    with loading(option, name):
-        model: PreTrainedModel = AutoModelForSemanticSegmentation.from_pretrained(
-            name, use_safetensors=True, **settings
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: PreTrainedModel = load_weights(
+            AutoModelForSemanticSegmentation,
+            option,
+            name,
+            allowed=replace(allowed, missing=(*allowed.missing, _NEVER_USED)),
+            **settings,
         )
     return model
+
+
+def _allowed(saved: PretrainedConfig, num_classes: int) -> Allowed:
+    """A segmentor may have been one of other classes; else it is a base, and the head is new."""
+    names = saved.architectures or []
+    new_head = bool(names) and not any(name.endswith("ForSemanticSegmentation") for name in names)
+    return Allowed(
+        new_head=new_head,
+        unexpected=(_CLASSIFICATION_ONLY,) if new_head else (),
+        num_classes=(saved.num_labels, num_classes),
+    )
 
 
 def _untrained(architecture: str, labels: dict[str, Any], output_stride: int) -> PreTrainedModel:
@@ -111,8 +145,7 @@ def _over_backbone(
 ) -> PreTrainedModel:
     config = DeepLabV3PlusConfig(backbone, output_stride=output_stride, **labels)
     model = DeepLabV3PlusForSemanticSegmentation(config)
-    with loading("model_name_or_path", path):
-        model.backbone = ResNetModel.from_pretrained(path, use_safetensors=True)
+    model.backbone = load_weights(ResNetModel, "model_name_or_path", path, allowed=_BACKBONE)
     dilate(model.backbone, output_stride, config.multi_grid)
     return model
 

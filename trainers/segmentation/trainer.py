@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from scribblegen.classes import IGNORE_INDEX
+from scribblegen.families.weights import restore_weights
 from scribblegen.trainers.segmentation.adaptive import agreement, choose_stage
 from scribblegen.trainers.segmentation.config import SegmentationConfig
 from scribblegen.trainers.segmentation.confusion import confusion_matrix, scores
@@ -237,14 +238,16 @@ class SegmentationTrainer(Trainer):
         return self.accelerator.reduce(torch.as_tensor(count).to(device), "sum")
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        _load_weights(self.model if model is None else model, resume_from_checkpoint)
+        model = self.model if model is None else model
+        _load_weights(model, "resume_from_checkpoint", resume_from_checkpoint)
         state = Path(resume_from_checkpoint) / _SAMPLER_FILE
         if self.sampler is not None and state.is_file():
             self._resumed = json.loads(state.read_text("utf-8"))
             self.sampler.stage = self._resumed["stage"]
 
     def _load_best_model(self) -> None:
-        _load_weights(self.model, str(self.state.best_model_checkpoint))
+        best = str(self.state.best_model_checkpoint)
+        _load_weights(self.model, "load_best_model_at_end", best)
 
 
 def _collated(items: list[dict[str, Tensor]]) -> dict[str, Any]:
@@ -259,7 +262,6 @@ def _summed_scores(prediction: Any) -> dict[str, float]:
     return {key: value for key, value in found.items() if isinstance(value, float)}
 
 
-def _load_weights(model: Any, checkpoint: str | Path) -> None:
+def _load_weights(model: Any, option: str, checkpoint: str) -> None:
     """All weights of a checkpoint, by the loader that knows how it names them."""
-    saved = type(model).from_pretrained(checkpoint, config=model.config, use_safetensors=True)
-    model.load_state_dict(saved.state_dict(), strict=True)
+    restore_weights(model, option, checkpoint, config=model.config)

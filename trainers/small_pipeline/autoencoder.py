@@ -12,6 +12,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from scribblegen.cards.models import AUTOENCODER
+from scribblegen.families.weights import restore_weights
 from scribblegen.sources import Source
 from scribblegen.trainers.base.config import TrainingRunConfig
 from scribblegen.trainers.base.plan import Draw
@@ -67,8 +68,7 @@ class AutoencoderTrainer(DiffusionTrainer):
         self.module.vae.save_pretrained(folder)
 
     def _load_weights(self, folder: Path) -> None:
-        saved = AutoencoderKL.from_pretrained(str(folder), use_safetensors=True)
-        self.module.vae.load_state_dict(saved.state_dict())
+        restore_weights(self.module.vae, "resume_from_checkpoint", folder)
 
     def _save_result(self) -> None:
         vae = self.module.vae.eval()

@@ -12,15 +12,13 @@ from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
     StableDiffusionPipeline,
-    UNet2DConditionModel,
 )
 from torch import Tensor, nn
-from transformers import CLIPTextModel
 
 from scribblegen.cards.models import TEXT_TO_IMAGE
-from scribblegen.families.loading_errors import loading
 from scribblegen.families.schedule import read_schedule
 from scribblegen.families.stable_diffusion.networks import frozen
+from scribblegen.families.weights import load_weights, restore_weights
 from scribblegen.seeds import numpy_generator
 from scribblegen.sources import Source
 from scribblegen.trainers.base.attention import use_fast_attention
@@ -71,8 +69,7 @@ class TextToImageTrainer(DiffusionTrainer):
             raise ValueError("`vae_model_name_or_path` must be given: the autoencoder.")
         super().__init__(config, run_config, source)
         name = config.vae_model_name_or_path
-        with loading("vae_model_name_or_path", name):
-            vae = AutoencoderKL.from_pretrained(name, use_safetensors=True)
+        vae = load_weights(AutoencoderKL, "vae_model_name_or_path", name)
         self.vae = frozen(vae, self.accelerator.device, torch.float32)
         self.cache = LatentCache(
             source, self._encode, config, show=self.accelerator.is_main_process
@@ -126,12 +123,8 @@ class TextToImageTrainer(DiffusionTrainer):
         self.module.text_encoder.save_pretrained(folder / "text_encoder")
 
     def _load_weights(self, folder: Path) -> None:
-        unet = UNet2DConditionModel.from_pretrained(str(folder / "unet"), use_safetensors=True)
-        self.module.unet.load_state_dict(unet.state_dict())
-        text_encoder = CLIPTextModel.from_pretrained(
-            str(folder / "text_encoder"), use_safetensors=True
-        )
-        self.module.text_encoder.load_state_dict(text_encoder.state_dict())
+        for name in ("unet", "text_encoder"):
+            restore_weights(getattr(self.module, name), "resume_from_checkpoint", folder / name)
 
     def _save_result(self) -> None:
         pipeline = StableDiffusionPipeline(
