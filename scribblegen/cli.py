@@ -4,6 +4,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from scribblegen.last_resort import run_command
 from scribblegen.option_parser import did_you_mean
 
 # Imported when asked for: `--help` answers at once.
@@ -36,7 +37,8 @@ commands:
   train-autoencoder, train-text-to-image
             the two parts of a small pipeline that a ControlNet is trained over
 
-`scribblegen <command> --help` lists a command's options.
+`scribblegen <command> --help` lists a command's options. With `--debug True` any command shows the
+traceback of what went wrong.
 """
 
 
@@ -51,7 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(scribblegen.__version__)
     elif given[0] in COMMANDS:
         module, function = COMMANDS[given[0]].split(":")
-        getattr(importlib.import_module(module), function)(given[1:])
+        run_command(
+            given[0],
+            lambda rest: getattr(importlib.import_module(module), function)(rest),
+            given[1:],
+        )
     else:
         near = did_you_mean(given[0], list(COMMANDS))
         sys.exit(f"scribblegen: no command {given[0]!r}.{near} Known: {', '.join(COMMANDS)}.")

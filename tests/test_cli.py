@@ -12,6 +12,7 @@ from huggingface_hub import ModelCard
 
 from scribblegen.builders.sources import PHOTOGRAPHS, SOURCE, source_name
 from scribblegen.cli import main
+from scribblegen.commands import command_line
 from scribblegen.commands.study.plan import read_study
 from scribblegen.configs import parse_configs
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
@@ -390,9 +391,9 @@ def test_a_process_that_ends_early_is_followed_by_advice(tmp_path, monkeypatch, 
 
     def fail(launched):
         started.append(launched)
-        return subprocess.CompletedProcess(launched, 1)
+        return 1
 
-    monkeypatch.setattr(subprocess, "run", fail)
+    monkeypatch.setattr(command_line, "run_apart", fail)
     with pytest.raises(SystemExit, match=f"a process ended early, see above.*{advice}"):
         main([command, "--num_processes", "2", "--output_dir", str(tmp_path / "out")])
     assert len(started) == 1 and "--num_processes=2" in started[0]

@@ -2,10 +2,14 @@
 
 import logging
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+
+from scribblegen.last_resort import INTERRUPTED, speaks_for_itself
 
 
 @contextmanager
@@ -16,6 +20,8 @@ def refusals(
     try:
         yield
     except kinds as error:
+        if not speaks_for_itself(error):
+            raise
         sys.exit(f"scribblegen {command}: {error}")
 
 
@@ -27,11 +33,55 @@ def is_to_launch(num_processes: int) -> bool:
 
 
 def launch(command: str, num_processes: int, arguments: Sequence[str], advice: str) -> None:
-    """Runs `scribblegen <command>` in several processes; if one fails, ends with `advice`."""
+    """Runs `scribblegen <command>` in several processes; if one fails, ends with `advice`.
+
+    Raises:
+        KeyboardInterrupt: this process or another one was interrupted, and all have ended.
+    """
     from scribblegen.runs.processes import launch_command
 
-    if subprocess.run(launch_command(command, num_processes, arguments)).returncode:
+    returncode = run_apart(launch_command(command, num_processes, arguments))
+    if returncode == INTERRUPTED:
+        raise KeyboardInterrupt
+    if returncode:
         sys.exit(f"scribblegen: a process ended early, see above. {advice}")
+
+
+def run_apart(command: Sequence[str]) -> int:
+    """Runs a command that the terminal does not interrupt, but this process does; its exit code.
+
+    The terminal would interrupt every process at once. So told once, by this one alone, a launcher
+    has the time to end its processes.
+    """
+    told: set[int] = set()
+
+    def pass_on(number: int, frame: object) -> None:
+        if number not in told:  # a second time it would leave its processes behind
+            told.add(number)
+            process.send_signal(number)
+
+    process = subprocess.Popen(list(command), start_new_session=True)
+    if threading.current_thread() is not threading.main_thread():
+        return process.wait()
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C is not heard meanwhile, nor at any time by the processes that are started here."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def set_up_logging(main_process: bool) -> None:

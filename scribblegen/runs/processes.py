@@ -48,7 +48,7 @@ def launch_command(command: str, num_processes: int, arguments: Sequence[str]) -
     `--multi_gpu` is what makes it start several processes even where there is no GPU.
     """
     return [
-        *(sys.executable, "-m", "accelerate.commands.launch"),
+        *(sys.executable, "-m", "scribblegen.runs.launcher"),
         *("--multi_gpu", f"--num_processes={num_processes}", "--num_machines=1"),
         *("--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"),
         *("-m", "scribblegen", command, *arguments),

@@ -10,7 +10,7 @@ import json
 import logging
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tqdm import tqdm
 from scribblegen.builders.config import PhotographsConfig
 from scribblegen.builders.sources import open_source, source_options
 from scribblegen.commands.build import build
+from scribblegen.commands.command_line import uninterrupted
 from scribblegen.commands.study.arms import in_waves
 from scribblegen.commands.study.plan import StudyPlan
 from scribblegen.commands.study.report import write_report
@@ -98,7 +99,9 @@ def _make_twins(plan: StudyPlan, folder: Path, fraction: float) -> None:
         networks = _train_controlnet(plan.controlnet, source, folder / "controlnet")
         method = replace(method, **networks)
     logger.info(f"fraction {fraction:g}: drawing twins")
-    build(source, method, plan.output, output_dir=folder / "twins")
+    progress = build(source, method, plan.output, output_dir=folder / "twins")
+    if progress.warning:
+        logger.warning(f"fraction {fraction:g}: {progress.warning}")
 
 
 def _train_controlnet(
@@ -122,15 +125,23 @@ def _train_controlnet(
 
 
 def _train_all(trainings: list[Training], num_processes: int) -> None:
+    """Trains in processes that Ctrl-C does not reach: this one ends them."""
     with (
         ProcessPoolExecutor(
             num_processes, mp_context=get_context("spawn"), initializer=_set_up_worker
         ) as pool,
         tqdm(total=len(trainings), desc="segmentors", disable=not trainings) as bar,
     ):
-        for done in as_completed([pool.submit(_train, t.options) for t in trainings]):
-            done.result()
-            bar.update()
+        with uninterrupted():  # they are started by the first that is submitted, and inherit it
+            submitted = [pool.submit(_train, t.options) for t in trainings]
+        try:
+            for done in as_completed(submitted):
+                done.result()
+                bar.update()
+        except KeyboardInterrupt:
+            for process in active_children():
+                process.terminate()
+            raise
 
 
 def _set_up_worker() -> None:
