@@ -1,7 +1,6 @@
 """A method in one file goes the whole way: nothing else in the house has to know it."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from datasets import ClassLabel, Features, Image, List, Value, load_dataset
 
@@ -165,7 +165,6 @@ def test_killed_and_resumed_it_is_the_same(dataset, environment, tmp_path):
     slow = subprocess.Popen(
         command(folder, "--delay", "0.5", "--num_processes", "2"),
         env=environment,
-        start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -173,7 +172,8 @@ def test_killed_and_resumed_it_is_the_same(dataset, environment, tmp_path):
     while not list(units.glob("*.json")):
         assert slow.poll() is None, "it ended before it could be killed"
         time.sleep(0.02)
-    os.killpg(slow.pid, signal.SIGKILL)
+    for process in [psutil.Process(slow.pid), *psutil.Process(slow.pid).children(recursive=True)]:
+        process.kill()
     slow.wait()
     assert 0 < len(read_manifest(folder)["units"]) < 4
     again = subprocess.run(command(folder, "--delay", "0.5"), env=environment, check=False)
