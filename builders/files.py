@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scribblegen.classes import Classes, is_file, load_classes
+from scribblegen.text_files import read_text
 
 PHOTOGRAPH_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
@@ -13,10 +14,14 @@ def read_ids(path: Path) -> list[str]:
     """Ids in a list file: the name on each line, without folder and picture suffix.
 
     So `2007_000032`, `2007_000032.jpg` and the pair `JPEGImages/a.jpg scribbles/a.png` all do.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not UTF-8.
     """
     if not path.is_file():
         raise FileNotFoundError(f"`ids` must name a list file, one id a line. No file at {path}.")
-    lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
+    lines = [line.strip() for line in read_text(path, "`ids`", encoding="utf-8-sig").splitlines()]
     return [_stem(Path(_listed_name(line))) for line in lines if line]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from scribblegen.option_parser import did_you_mean
+from scribblegen.text_files import shown
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Choice:
         if value not in self.names:
             near = did_you_mean(str(value), self.names)
             raise ValueError(
-                f"`{self.option}`{where} must be one of {list(self.names)}. Got {value!r}.{near}"
+                f"`{self.option}`{where} must be one of {list(self.names)}. "
+                f"Got {shown(value)}.{near}"
             )
         return str(value)
 

@@ -14,6 +14,10 @@ import yaml
 from scribblegen.choices import Choice
 from scribblegen.option_parser import OptionParser, did_you_mean
 from scribblegen.recipes import read_config_file
+from scribblegen.text_files import shown
+from scribblegen.yaml_files import parse_yaml
+
+_LONGEST_NAME = 200
 
 
 def option(default: Any, help: str) -> Any:
@@ -106,6 +110,16 @@ def _full_parser(
     return parser
 
 
+def read_config(path: str | Path) -> Any:
+    """What a YAML file, or the shipped recipe of that name, says.
+
+    Raises:
+        FileNotFoundError: neither is there.
+        ValueError: it is not UTF-8, or no YAML that a config may hold.
+    """
+    return parse_yaml(read_config_file(path), f"`config` {path}")
+
+
 def read_yaml(path: str | Path, types: OptionTypes) -> dict[str, Any]:
     """The options in a YAML file, checked against the fields of `types`."""
     return check_options(_read_mapping(path), types, str(path))
@@ -125,11 +139,7 @@ def check_options(data: Any, types: OptionTypes, where: str) -> dict[str, Any]:
 
 
 def _read_mapping(path: str | Path) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(read_config_file(path)) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"`config` {path} is not valid YAML: {error}") from error
-    return _as_mapping(data, str(path))
+    return _as_mapping(read_config(path) or {}, str(path))
 
 
 def _as_mapping(data: Any, where: str) -> dict[str, Any]:
@@ -162,17 +172,24 @@ def _check(
                 if elsewhere:
                     raise ValueError(f"`config` {where} cannot be used: {elsewhere}")
             near = did_you_mean(str(key), [*known, *chosen])
-            raise ValueError(f"`config` {where} holds `{key}`, which is no option.{near}")
+            name = str(key) if len(str(key)) <= _LONGEST_NAME else f"{str(key)[:_LONGEST_NAME]} ..."
+            raise ValueError(f"`config` {where} holds `{name}`, which is no option.{near}")
         wants_list = known[key].default_factory is not MISSING
         if wants_list != isinstance(value, list) or isinstance(value, dict):
             kind = "a list" if wants_list else "one value"
-            raise ValueError(f"`{key}` in {where} must be {kind}. Got {value!r}.")
+            raise ValueError(f"`{key}` in {where} must be {kind}. Got {shown(value)}.")
+        if wants_list and any(isinstance(part, list | dict | set | tuple) for part in value):
+            raise ValueError(
+                f"`{key}` in {where} must be a list of single values. Got {shown(value)}."
+            )
         factory = known[key].default_factory
         if value == [] and factory is not MISSING and factory():
             raise ValueError(f"`{key}` in {where} must hold at least one value.")
         if known[key].type in (str, str | None) and not isinstance(value, str | None):
             # YAML reads 8:16 as 496 and no as False: the text that was meant is lost.
-            raise ValueError(f"`{key}` in {where} must be text. Got {value!r}. Put it in quotes.")
+            raise ValueError(
+                f"`{key}` in {where} must be text. Got {shown(value)}. Put it in quotes."
+            )
     return data
 
 
@@ -207,7 +224,7 @@ def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
     """`key: A there, B here` for everything that two flat dicts disagree on."""
     keys = [*there, *(key for key in here if key not in there)]
     return [
-        f"{key}: {there.get(key)!r} there, {here.get(key)!r} here"
+        f"{key}: {shown(there.get(key))} there, {shown(here.get(key))} here"
         for key in keys
         if there.get(key) != here.get(key)
     ]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 _KINDS = {"int": "a whole number", "float": "a number"}
+_MOST_SHOWN = 200  # characters of a value in a message
 
 
 class OptionParser(argparse.ArgumentParser):
@@ -35,7 +36,8 @@ class OptionParser(argparse.ArgumentParser):
         found, left = self.parse_known_args(args, namespace)
         if left:
             self.error(
-                f"`{left[0]}` must have an option in front of it. `{self.prog} --help` lists all."
+                f"`{_cut(left[0])}` must have an option in front of it. "
+                f"`{self.prog} --help` lists all."
             )
         return found
 
@@ -60,14 +62,23 @@ class OptionParser(argparse.ArgumentParser):
             return belongs
         known = [text.lstrip("-") for text in self._option_string_actions]
         return (
-            f"`{name}` is no option of `{self.prog}`.{did_you_mean(name, known)} "
+            f"`{_cut(name)}` is no option of `{self.prog}`.{did_you_mean(name, known)} "
             f"`{self.prog} --help` lists all."
         )
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} ..."
+
+
+def _without_long_words(text: str) -> str:
+    """argparse's message: the value that it quotes is cut, the choices that it lists are not."""
+    return " ".join(_cut(word) for word in text.split(" "))
+
+
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """` Did you mean ...?` with the nearest of `known`; nothing where none is near."""
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name[:_MOST_SHOWN], known, n=1)
     return f" Did you mean `{near[0]}`?" if near else ""
 
 
@@ -84,7 +95,7 @@ def _in_house(message: str) -> str:
     wrong = re.fullmatch(r"invalid (\w+) value: (.*)", problem)
     if wrong:
         kind = _KINDS.get(wrong[1], f"of the kind {wrong[1]}")
-        return f"`{option}` must be {kind}. Got {wrong[2]}."
+        return f"`{option}` must be {kind}. Got {_cut(wrong[2])}."
     if problem.startswith("expected"):
         return f"`{option}` must be followed by its value: {problem}."
-    return f"`{option}`: {problem}"
+    return f"`{option}`: {_without_long_words(problem)}"

@@ -3,6 +3,8 @@
 from importlib import resources
 from pathlib import Path
 
+from scribblegen.text_files import read_text
+
 
 def recipe_names() -> list[str]:
     """Names of the shipped recipes."""
@@ -15,9 +17,10 @@ def read_config_file(path: str | Path) -> str:
 
     Raises:
         FileNotFoundError: neither is there.
+        ValueError: it is not UTF-8.
     """
     if Path(path).is_file():
-        return Path(path).read_text("utf-8")
+        return read_text(Path(path), "`config`")
     if str(path) in recipe_names():
         return (resources.files(__name__) / f"{path}.yaml").read_text("utf-8")
     raise FileNotFoundError(

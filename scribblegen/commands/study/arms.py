@@ -10,6 +10,7 @@ import yaml
 
 from scribblegen.configs import check_options, parse_configs, to_arguments
 from scribblegen.option_parser import did_you_mean
+from scribblegen.text_files import shown
 from scribblegen.trainers.segmentation.config import SegmentationConfig
 
 ALL = "all"
@@ -50,12 +51,12 @@ def read_arms(
             arms judge each other in a circle.
     """
     if not isinstance(own, dict):
-        raise ValueError(f"`arms` in {where} must map names to options. Got {own!r}.")
+        raise ValueError(f"`arms` in {where} must map names to options. Got {shown(own)}.")
     known = {**shipped_arms(), **{str(name): options for name, options in own.items()}}
     for name in names:
         if name not in known:
             raise ValueError(
-                f"`arms` must name arms of {where} or of {list(shipped_arms())}. Got {name!r}."
+                f"`arms` must name arms of {where} or of {list(shipped_arms())}. Got {shown(name)}."
                 f"{did_you_mean(name, list(known))}"
             )
     arms = {}
@@ -88,7 +89,7 @@ def in_waves(arms: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
 
 def _checked(arm: Any, subsets: Sequence[str], where: str) -> dict[str, Any]:
     if not isinstance(arm, dict):
-        raise ValueError(f"{where} must hold `option: value` lines. Got {arm!r}.")
+        raise ValueError(f"{where} must hold `option: value` lines. Got {shown(arm)}.")
     arm = {**arm}
     if arm.get("synthetic") == ALL:
         arm["synthetic"] = list(subsets)
@@ -102,7 +103,7 @@ def _checked(arm: Any, subsets: Sequence[str], where: str) -> dict[str, Any]:
         if subset not in subsets:
             raise ValueError(
                 f"`synthetic` in {where} must hold subsets of the twins: {list(subsets)}. "
-                f"Got {subset!r}.{did_you_mean(subset, list(subsets))}"
+                f"Got {shown(subset)}.{did_you_mean(subset, list(subsets))}"
             )
     return arm
 
@@ -115,7 +116,7 @@ def _check_judge(name: str, judge: str | None, names: Sequence[str], known: Iter
     if "/" not in judge and not Path(judge).is_dir():
         raise ValueError(
             f"`agreement_model` of arm {name} must be an arm, a folder or a Hub id owner/name. "
-            f"Got {judge!r}.{did_you_mean(judge, list(known))}"
+            f"Got {shown(judge)}.{did_you_mean(judge, list(known))}"
         )
 
 

@@ -4,17 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from scribblegen.builders.config import PhotographsConfig
 from scribblegen.builders.sources import PHOTOGRAPHS
 from scribblegen.choices import Choice
 from scribblegen.commands.study.arms import read_arms
-from scribblegen.configs import OptionTypes, check_options, option, parse_configs, to_arguments
+from scribblegen.configs import (
+    OptionTypes,
+    check_options,
+    option,
+    parse_configs,
+    read_config,
+    to_arguments,
+)
 from scribblegen.methods.table import method_choice
 from scribblegen.option_parser import OptionParser
-from scribblegen.recipes import read_config_file
 from scribblegen.runs.config import OutputConfig
+from scribblegen.text_files import shown
 from scribblegen.trainers.controlnet.config import ControlNetConfig
 from scribblegen.trainers.segmentation.config import SegmentationConfig
 
@@ -99,10 +104,16 @@ def read_study(arguments: Sequence[str]) -> tuple[StudyPlan, StudyRunConfig]:
     config, given = parser.parse_known_args(list(arguments))
     data: Any = {}
     if config.config is not None:
-        data = yaml.safe_load(read_config_file(config.config)) or {}
+        data = read_config(config.config) or {}
     known = [*_SECTIONS, _ARMS]
     if not isinstance(data, dict) or not set(data) <= set(known):
         raise ValueError(f"`config` {config.config} must hold the sections {known}, no others.")
+    for name in _SECTIONS:
+        if not isinstance(data.get(name) or {}, dict):
+            raise ValueError(
+                f"`{name}` in {config.config} must hold `option: value` lines. "
+                f"Got {shown(data[name])}."
+            )
     flags = _by_section(given)
     for section, types in _SECTIONS.items():
         where = f"{config.config}, section {section}"
