@@ -48,7 +48,7 @@ def _check_aliases(text: str, where: str) -> None:
                 raise ValueError(
                     f"{where} must not hold an alias of what it stands in. Got *{event.anchor}."
                 )
-            total += sizes.get(event.anchor, 0)
+            total += sizes.get(str(event.anchor), 0)
         elif isinstance(event, yaml.ScalarEvent):
             total += len(event.value) + 1
             if event.anchor is not None:
