@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scribblegen.builders.sources import open_sources, source_config_type
+from scribblegen.parquet_files import reading_shard
 from scribblegen.records import DEFAULT_SUBSET, Rejection, Sample, real_features, real_row
 from scribblegen.runs.manifest import finished_shards
 from scribblegen.sources import Source
@@ -85,7 +86,8 @@ class ShardBuilder(datasets.ArrowBasedBuilder):
 
     def _info(self) -> datasets.DatasetInfo:
         first = next(iter(self.shards.values()))[0]
-        features = datasets.Features.from_arrow_schema(pq.read_schema(first.path))
+        with reading_shard(first.path):
+            features = datasets.Features.from_arrow_schema(pq.read_schema(first.path))
         return datasets.DatasetInfo(features=features)
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
@@ -98,4 +100,6 @@ class ShardBuilder(datasets.ArrowBasedBuilder):
 
     def _generate_tables(self, paths: list[str]) -> Iterator[tuple[str, pa.Table]]:
         for path in paths:
-            yield path, pq.read_table(path)
+            with reading_shard(Path(path)):
+                table = pq.read_table(path)
+            yield path, table

@@ -9,17 +9,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import yaml
 from datasets import ClassLabel, Features, Image, List, Value
 
 from scribblegen.cards.dataset import render_dataset_card
 from scribblegen.cards.gallery import GalleryRow, draw_scribble, render_gallery
 from scribblegen.classes import Classes
 from scribblegen.images import decode_image, decode_label
+from scribblegen.parquet_files import reading_shard
 from scribblegen.runs.atomic_files import write_atomically
 from scribblegen.runs.folder import CONFIG_FILE
-from scribblegen.runs.manifest import finished_shards, read_manifest
+from scribblegen.runs.manifest import MANIFEST, finished_shards, read_manifest, restoring
+from scribblegen.runs.manifest_shape import check_fields
 from scribblegen.runs.shards import Shard
+from scribblegen.text_files import read_text
+from scribblegen.yaml_files import parse_yaml
 
 GALLERY, LABEL_FILE = "assets/grid.png", "id2label.json"
 LABEL_COLUMNS = ("label", "mask", "pseudo_label")  # drawn in class colours
@@ -60,7 +63,7 @@ def dataset_card(
         run_folder, gallery: where the repository has the run's records and its picture.
     """
     manifest = run_manifest(folder)
-    options = yaml.safe_load((folder / CONFIG_FILE).read_text("utf-8"))
+    options = run_options(folder)
     return render_dataset_card(
         manifest,
         options,
@@ -118,11 +121,30 @@ def run_manifest(folder: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: it holds no run.
+        ValueError: a file of the manifest is cut short or was edited.
     """
     manifest = read_manifest(folder)
-    if "method" not in manifest:
+    if not (folder / MANIFEST).is_file():
         raise FileNotFoundError(f"{folder} holds no run. `scribblegen build` makes one.")
+    check_fields(manifest, folder / MANIFEST, restoring(folder))
     return manifest
+
+
+def run_options(folder: Path) -> dict[str, Any]:
+    """The options of a run, as its folder has them.
+
+    Raises:
+        ValueError: the file is cut short or was edited.
+        OSError: it cannot be read.
+    """
+    path = folder / CONFIG_FILE
+    options = parse_yaml(read_text(path, "the run's file"), str(path))
+    if not isinstance(options, dict) or not isinstance(options.get("license"), str):
+        raise ValueError(
+            f"{path} was edited or damaged: it must hold the run's options, `license` too. Run "
+            "`scribblegen build` again with the same options: it writes them anew."
+        )
+    return options
 
 
 def _gallery_subsets(subsets: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -180,18 +202,29 @@ def _picture(row: dict[str, Any] | None, column: str, classes: Classes) -> np.nd
 
 def _rows(folder: Path, subset: str, columns: list[str]) -> Iterator[dict[str, Any]]:
     for shard in finished_shards(folder, subset).get("train", []):
-        for batch in pq.ParquetFile(shard.path).iter_batches(batch_size=16, columns=columns):
-            yield from batch.to_pylist()
+        with reading_shard(shard.path):
+            file = pq.ParquetFile(shard.path)
+            _check_columns(file.schema_arrow, columns)
+            for batch in file.iter_batches(batch_size=16, columns=columns):
+                yield from batch.to_pylist()
+
+
+def _check_columns(schema: pa.Schema, columns: list[str]) -> None:
+    missing = [c for c in columns if c not in (*schema.names, "image")]
+    if missing:
+        raise ValueError(f"it has no column `{missing[0]}`")
 
 
 def _example(folder: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
     """The first record of the first generated subset that has one, without its pictures."""
     for subset in manifest["subsets"]:
         for shard in _training_shards(folder, subset) if subset["generated"] else ():
-            file = pq.ParquetFile(shard.path)
-            features = Features.from_arrow_schema(file.schema_arrow)
-            columns = [c for c, kind in features.items() if not isinstance(kind, Image)]
-            for row in file.read(columns=columns).slice(0, 1).to_pylist():
+            with reading_shard(shard.path):
+                file = pq.ParquetFile(shard.path)
+                features = Features.from_arrow_schema(file.schema_arrow)
+                columns = [c for c, kind in features.items() if not isinstance(kind, Image)]
+                rows = file.read(columns=columns).slice(0, 1).to_pylist()
+            for row in rows:
                 record: dict[str, Any] = row
                 return record
     return None
@@ -202,7 +235,8 @@ def _columns(folder: Path, manifest: dict[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for subset in manifest["subsets"]:
         for shard in _training_shards(folder, subset)[:1]:
-            features = Features.from_arrow_schema(pq.read_schema(shard.path))
+            with reading_shard(shard.path):
+                features = Features.from_arrow_schema(pq.read_schema(shard.path))
             for column, kind in features.items():
                 found.setdefault(column, kind.dtype if isinstance(kind, Value) else _kind(kind))
     return found
@@ -218,16 +252,24 @@ def _mean_scores(folder: Path, manifest: dict[str, Any]) -> dict[str, dict[str, 
     found = {}
     for subset in manifest["subsets"]:
         shards = _training_shards(folder, subset)
-        if not shards or "scores" not in pq.read_schema(shards[0].path).names:
+        if not shards or not _has_scores(shards[0]):
             continue
-        scores = pa.concat_tables(
-            pq.read_table(shard.path, columns=["scores"]) for shard in shards
-        ).flatten()
+        scores = pa.concat_tables(map(_read_scores, shards)).flatten()
         means = {name: pc.mean(scores[name]).as_py() for name in scores.column_names}
         found[subset["subset"]] = {
             name.removeprefix("scores."): mean for name, mean in means.items() if mean is not None
         }
     return found
+
+
+def _has_scores(shard: Shard) -> bool:
+    with reading_shard(shard.path):
+        return "scores" in pq.read_schema(shard.path).names
+
+
+def _read_scores(shard: Shard) -> pa.Table:
+    with reading_shard(shard.path):
+        return pq.read_table(shard.path, columns=["scores"])
 
 
 def _training_shards(folder: Path, subset: dict[str, Any]) -> list[Shard]:

@@ -19,6 +19,7 @@ from scribblegen.builders.config import PhotographsConfig
 from scribblegen.builders.photographs import Photograph, read_label, reduced
 from scribblegen.classes import Classes
 from scribblegen.images import BadImageError, decode_image
+from scribblegen.parquet_files import reading_rows
 from scribblegen.picture_cells import cell_file
 from scribblegen.records import Sample
 from scribblegen.scribbles.label_conventions import IDS
@@ -35,8 +36,10 @@ def split_rows(builder: datasets.DatasetBuilder, split: str, name: str) -> datas
 
     Raises:
         ValueError: there is no such split; the message lists those that there are.
+        OSError: a file of the data set is damaged.
     """
-    builder.download_and_prepare()
+    with reading_rows(name):
+        builder.download_and_prepare()
     try:
         return builder.as_dataset(split)
     except ValueError as error:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scribblegen.hub.upload import LocalFile
+from scribblegen.parquet_files import reading_shard
 
 _TEXTS = (".md", ".json", ".yaml", ".txt")
 _PATHS = re.compile(r"(?<![\w:/.])/[^\s/\"'`|<>]+/[^\s\"'`|<>]+")
@@ -75,13 +76,14 @@ def _texts_of(file: LocalFile) -> Iterator[tuple[str, str]]:
     """(where, text) of all that a file says in words."""
     if file.path.endswith(".parquet"):
         assert isinstance(file.content, Path)
-        table = pq.ParquetFile(file.content)
-        leaves = [table.schema.column(i).path for i in range(len(table.schema))]
-        wanted = [leaf for leaf in leaves if not leaf.endswith(".bytes")]
-        for batch in table.iter_batches(columns=wanted):
-            for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                for value in set(_strings(column)):
-                    yield f" in column `{name}`", value
+        with reading_shard(file.content):
+            table = pq.ParquetFile(file.content)
+            leaves = [table.schema.column(i).path for i in range(len(table.schema))]
+            wanted = [leaf for leaf in leaves if not leaf.endswith(".bytes")]
+            for batch in table.iter_batches(columns=wanted):
+                for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                    for value in set(_strings(column)):
+                        yield f" in column `{name}`", value
     elif file.path.endswith(_TEXTS):
         data = file.content if isinstance(file.content, bytes) else file.content.read_bytes()
         yield "", data.decode("utf-8", "replace")

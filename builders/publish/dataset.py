@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from huggingface_hub import HfApi
 
 from scribblegen.builders.publish.checks import check_no_links, check_no_paths, shard_files
 from scribblegen.builders.publish.verify import check_rows
-from scribblegen.builders.repository import GALLERY, LABEL_FILE, dataset_card, run_manifest
+from scribblegen.builders.repository import (
+    GALLERY,
+    LABEL_FILE,
+    dataset_card,
+    run_manifest,
+    run_options,
+)
 from scribblegen.cards.dataset import run_key
 from scribblegen.cards.merge import merge_cards
 from scribblegen.configs import differences
@@ -27,6 +32,8 @@ from scribblegen.hub.upload import (
 )
 from scribblegen.runs.folder import CONFIG_FILE
 from scribblegen.runs.manifest import MANIFEST
+from scribblegen.runs.manifest_shape import check_fields, check_header, check_unit
+from scribblegen.text_files import parse_json
 
 _RUN = "run"
 _UNKNOWN = "unknown"
@@ -111,7 +118,7 @@ def publish(
         OSError: what was read back is not what was sent.
     """
     run = open_local_run(folder)
-    options = yaml.safe_load((run.folder / CONFIG_FILE).read_text("utf-8"))
+    options = run_options(run.folder)
     license = license or options["license"]
     if license == _UNKNOWN:
         raise ValueError(
@@ -151,7 +158,7 @@ def plan_publication(
         ValueError: a subset there was made with another config, or its classes differ.
     """
     others = {
-        path.removesuffix("/manifest.json"): json.loads(remote.read(path))
+        path.removesuffix("/manifest.json"): _remote_manifest(remote, path)
         for path in sorted(remote.files, key=lambda path: (len(path), path))
         if path.startswith(_RUN) and path.endswith("/manifest.json")
     }
@@ -206,6 +213,18 @@ def plan_publication(
         LocalFile.of("README.md", merged.encode()),
     ]
     return Changes(files, [path for path in delete if path not in {f.path for f in files}])
+
+
+def _remote_manifest(remote: Remote, path: str) -> dict[str, Any]:
+    """The manifest of another run in the repository; raises ValueError where it is damaged."""
+    where = f"{path} of {remote.repo_id}"
+    fix = "Restore it there, or publish to another repository."
+    manifest: dict[str, Any] = parse_json(remote.read(path), where, fix)
+    check_header(manifest, Path(where), fix)
+    for unit in manifest.get("units", []):
+        check_unit(unit, Path(where), fix)
+    check_fields({"units": [], **manifest}, Path(where), fix)
+    return manifest
 
 
 def _family(manifest: dict[str, Any]) -> dict[str, Any]:

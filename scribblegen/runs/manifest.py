@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from scribblegen.runs.atomic_files import write_atomically
+from scribblegen.runs.manifest_shape import check_header, check_unit
 from scribblegen.runs.shards import SPLITS, Shard, Unit
+from scribblegen.text_files import read_json
 
 UNITS_FOLDER = "run/units"
 MANIFEST = "run/manifest.json"
+_UNIT_AGAIN = "Delete it and run `scribblegen build` again: it makes this unit anew."
 
 
 def pending_units(folder: Path, units: Sequence[Unit]) -> list[Unit]:
@@ -62,16 +65,31 @@ def finish_unit(
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest so far: its header, and `units`, the records of all finished units, in order."""
+    """The manifest so far: its header, and `units`, the records of all finished units, in order.
+
+    Raises:
+        ValueError: a file of it is cut short or was edited; file, field and fix are named.
+    """
     path = folder / MANIFEST
-    manifest = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    records = {record["unit"]: record for record in manifest.get("units", [])}
+    fix = restoring(folder)
+    manifest = read_json(path, fix) if path.is_file() else {}
+    check_header(manifest, path, fix)
+    records = {}
+    for record in manifest.get("units", []):
+        check_unit(record, path, fix)
+        records[record["unit"]] = record
     for line in sorted((folder / UNITS_FOLDER).glob("*.json")):
-        record = json.loads(line.read_text("utf-8"))
+        record = read_json(line, _UNIT_AGAIN)
+        check_unit(record, line, _UNIT_AGAIN)
         records[record["unit"]] = record
     order = {split: i for i, split in enumerate(SPLITS)}
     listed = sorted(records.values(), key=lambda r: (order[r["split"]], r["index"]))
     return {**manifest, "units": listed}
+
+
+def restoring(folder: Path) -> str:
+    """What to do where the manifest itself is damaged."""
+    return f"Restore it from a copy, or delete {folder} and run `scribblegen build` again."
 
 
 def write_manifest(folder: Path, header: dict[str, Any]) -> None:

@@ -19,10 +19,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from datasets import Features
 
+from scribblegen.parquet_files import reading_shard
 from scribblegen.records import Rejection
 from scribblegen.runs.atomic_files import write_atomically
 from scribblegen.runs.manifest import finish_unit
 from scribblegen.runs.shards import Unit, write_shard
+from scribblegen.text_files import read_json
 
 PARTS_FOLDER = "run/parts"
 
@@ -109,11 +111,15 @@ def join_parts(folder: Path, unit: Unit, features: Mapping[str, Features]) -> No
         features: the features of every subset.
     """
     parts = finished_parts(folder, [unit])
-    records = [json.loads(_line(folder, part).read_text("utf-8")) for part in parts]
+    fix = f"Delete {folder / PARTS_FOLDER} and run the same command again."
+    records = [read_json(_line(folder, part), fix) for part in parts]
     shards = {}
     for subset in records[0]["subsets"]:
-        tables = [pq.read_table(part_file(folder, part, subset)) for part in parts]
-        rows = [row for table in tables for row in table.to_pylist()]
+        rows = []
+        for part in parts:
+            path = part_file(folder, part, subset)
+            with reading_shard(path, fix):
+                rows += pq.read_table(path).to_pylist()
         shards[subset] = write_shard(folder / unit.shard(subset), rows, features[subset])
     # As one process lists them: items that could not be read, then records, by subset.
     order = {None: 0, **{subset: i for i, subset in enumerate(shards)}}

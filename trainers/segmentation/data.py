@@ -9,6 +9,7 @@ from datasets import Dataset, Image, load_dataset
 
 from scribblegen.classes import Classes
 from scribblegen.images import BadImageError, decode_image
+from scribblegen.parquet_files import reading_rows
 from scribblegen.picture_cells import cell_file
 from scribblegen.records import DEFAULT_SUBSET
 from scribblegen.subset_name import SubsetName
@@ -24,9 +25,11 @@ def open_subset(name: SubsetName, split: str) -> Dataset:
 
     Raises:
         ValueError: there is no such subset or split; the message lists those that there are.
+        OSError: a file of it is damaged.
     """
     try:
-        rows = load_dataset(name.repository, name.subset, split=split)
+        with reading_rows(f"{name.repository}:{name.subset}"):
+            rows = load_dataset(name.repository, name.subset, split=split)
     except ValueError as error:
         # `datasets` lists the known configs or splits.
         raise ValueError(
