@@ -13,14 +13,15 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from scribblegen.classes import Classes
+from scribblegen.colour_profiles import to_srgb
 from scribblegen.depths import depth_of, eight_bit
 from scribblegen.label_files import altered_values, png_damage
+from scribblegen.photograph_files import is_bare
 
 if TYPE_CHECKING:
     import torch
 
 IMAGE_FORMATS = ("webp", "png", "jpeg")
-_AS_IS_FORMATS = ("JPEG", "PNG", "WEBP")
 _AS_STORED = 1  # the EXIF orientation of a picture that needs no turning
 # What PIL raises for damaged files, found by damaging some.
 _PIL_ERRORS = (
@@ -33,30 +34,6 @@ _PIL_ERRORS = (
     LookupError,
     struct.error,
 )
-# All that a file stored as it is may say besides its pixels. Anything else (EXIF, XMP, comments,
-# PNG texts) may tell of place, owner or device, and must not be published along.
-_HARMLESS_INFO = {
-    "jfif",
-    "jfif_version",
-    "jfif_unit",
-    "jfif_density",
-    "dpi",
-    "adobe",
-    "adobe_transform",
-    "progressive",
-    "progression",
-    "icc_profile",
-    "gamma",
-    "srgb",
-    "chromaticity",
-    "aspect",
-    "interlace",
-    "loop",
-    "background",
-    "timestamp",
-    "duration",
-}
-_HARMLESS_SEGMENTS = {"APP0", "APP2", "APP14"}  # of a JPEG: JFIF, colour profile, Adobe's colours
 
 
 class BadImageError(ValueError):
@@ -68,11 +45,11 @@ def decode_image(data: bytes) -> tuple[np.ndarray, bytes | None]:
 
     Pictures of another depth are scaled to 8 bit by their file's depth (16-bit by 65535, floats by
     1), transparent ones laid on white, CMYK, grey and palette pictures converted, EXIF rotation
-    applied.
+    and colour profiles applied.
 
     Returns:
-        (H, W, 3) uint8 RGB, and `data` itself if it may be stored as it is: 8-bit RGB, upright,
-        without metadata. Else None.
+        (H, W, 3) uint8 RGB in the colours of sRGB, and `data` itself if it may be stored as it
+        is: 8-bit RGB, and nothing in the file but these pixels. Else None.
 
     Raises:
         BadImageError: If the file is truncated, unreadable or of a dangerous size, holds NaN, or
@@ -80,19 +57,14 @@ def decode_image(data: bytes) -> tuple[np.ndarray, bytes | None]:
     """
     picture = _open(data)
     upright = _upright(picture)
-    as_is = (
-        picture.mode == "RGB"
-        and picture.format in _AS_IS_FORMATS
-        and upright.size == picture.size
-        and not _says_more(picture)
-        and (picture.format != "PNG" or depth_of(picture, data) == 8)
-    )
+    as_is = picture.mode == "RGB" and is_bare(data, picture.format)
     if upright.mode.startswith("I") or upright.mode == "F":
         try:
             values = eight_bit(np.asarray(upright), depth_of(picture, data))
         except ValueError as error:
             raise BadImageError(str(error)) from error
         upright = Image.fromarray(values)
+    upright = to_srgb(upright, picture.info.get("icc_profile"))
     if upright.has_transparency_data:
         layer = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
@@ -255,14 +227,3 @@ def _orientation(picture: Image.Image, data: bytes) -> int:
     except _PIL_ERRORS as error:
         raise BadImageError(f"unreadable EXIF: {error}") from error
     return found if isinstance(found, int) and 2 <= found <= 8 else _AS_STORED
-
-
-def _says_more(picture: Image.Image) -> bool:
-    """Whether a file holds anything besides one picture and how to show it."""
-    segments = {name for name, _ in getattr(picture, "applist", [])}
-    return (
-        not _HARMLESS_INFO.issuperset(picture.info)
-        or not segments <= _HARMLESS_SEGMENTS
-        or bool(getattr(picture, "private_chunks", []))
-        or getattr(picture, "n_frames", 1) > 1
-    )

@@ -9,7 +9,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageCms, PngImagePlugin
+from PIL import Image, PngImagePlugin
 
 from scribblegen.classes import IGNORE_INDEX, Classes, load_classes
 from scribblegen.images import (
@@ -102,13 +102,6 @@ def test_a_plain_file_is_stored_byte_for_byte(file_format: str, options: dict[st
     assert as_is == data
     assert np.array_equal(image, np.asarray(Image.open(io.BytesIO(data))))
     assert distance(image, photograph()) <= 30
-
-
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
-def test_a_colour_profile_may_stay(file_format: str) -> None:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    data = file_of(photograph(), file_format, icc_profile=profile)
-    assert decode_image(data)[1] == data
 
 
 def exif(tag: int, value: object) -> Image.Exif:
