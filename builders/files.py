@@ -7,6 +7,18 @@ from pathlib import Path
 from scribblegen.classes import Classes, is_file, load_classes
 from scribblegen.text_files import read_text
 
+OWN_CLASS_FILES = ("classes.json", "id2label.json")
+CLASS_FILES = (
+    "label2id.json",
+    "labels.txt",  # LabelMe, COCO-Stuff
+    "class_names.txt",
+    "labelmap.txt",  # CVAT
+    "label_colors.txt",
+    "meta.json",  # Supervisely
+    "_classes.csv",  # Roboflow
+    "data.yaml",  # YOLO
+    "classes.txt",  # Label Studio
+)
 PHOTOGRAPH_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
 
@@ -74,16 +86,31 @@ def content_key(path: Path | None, *, whole: bool) -> str:
 
 
 def folder_classes(data_dir: Path, spec: str | None) -> Classes:
-    """The classes that `spec` names, else those of `classes.json` or `id2label.json` inside."""
+    """The classes that `spec` names, else those of the class list inside.
+
+    That is classes.json, else id2label.json, else the one file that is called as in `CLASS_FILES`.
+
+    Raises:
+        FileNotFoundError: there is no class list.
+        ValueError: there are several, or it is none; see `load_classes`.
+    """
     if spec is not None:
         inside = data_dir / spec
         return load_classes(inside if is_file(inside) else spec)
-    for name in ("classes.json", "id2label.json"):
+    for name in OWN_CLASS_FILES:
         if (data_dir / name).is_file():
             return load_classes(data_dir / name)
+    found = [name for name in CLASS_FILES if (data_dir / name).is_file()]
+    if len(found) > 1:
+        raise ValueError(
+            f"`classes` must name one class list: {data_dir} has {', '.join(found)}. "
+            "Give the one that its masks go by."
+        )
+    if found:
+        return load_classes(data_dir / found[0])
     raise FileNotFoundError(
-        f"`classes` must be given: {data_dir} has no classes.json. Use voc, ade20k, a file, or "
-        "names separated by commas, in the order of the ids."
+        f"`classes` must be given: {data_dir} has no classes.json and no class list of a tool. "
+        "Use voc, ade20k, a file, or names separated by commas, in the order of the ids."
     )
 
 

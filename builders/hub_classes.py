@@ -12,6 +12,7 @@ from huggingface_hub.errors import (
 
 from scribblegen.builders.config import HubConfig
 from scribblegen.builders.files import folder_classes
+from scribblegen.class_lists.listed import check_names
 from scribblegen.classes import Classes, load_classes
 
 CLASSES_FILE = "id2label.json"
@@ -37,6 +38,7 @@ def dataset_classes(config: HubConfig, features: datasets.Features) -> Classes:
         )
     items = getattr(features.get("classes"), "feature", None)
     if isinstance(items, datasets.ClassLabel) and items.names:
+        check_names(items.names)
         return Classes(tuple(items.names))
     if Path(name).is_dir():
         return folder_classes(Path(name), None)

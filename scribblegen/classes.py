@@ -4,13 +4,17 @@ Inside scribblegen a label is a (H, W) uint8 array of class ids 0..K-1, and `IGN
 nobody drew. Other conventions are converted at the border (`label_conventions.py`).
 """
 
-import json
-from collections.abc import Sequence
+import logging
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
+
+from scribblegen.class_lists.listed import check_names, got
+from scribblegen.class_lists.read import read_class_list
+
+log = logging.getLogger(__name__)
 
 IGNORE_INDEX = 255
 MAX_CLASSES = 254  # ids 0..253: 254 (padding elsewhere) and 255 never become classes
@@ -95,8 +99,13 @@ def voc_palette(num_classes: int) -> tuple[tuple[int, int, int], ...]:
 def load_classes(spec: str | Path) -> Classes:
     """Reads classes from a known label space (`voc`, `ade20k`), a file, or comma-separated names.
 
-    A file is JSON: `{"classes": [{"id", "name", "palette_rgb"}]}`, `{"0": "name", ...}` (the Hub's
-    `id2label.json`) or `["name", ...]`; or text with one name a line.
+    A file is a class list as a tool writes it: `class_lists` tells which, and which ids and
+    colours each of them has. Where a list counts from 1, a warning says so.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a file is no class list, with what was expected and what was found; or names
+            are none.
     """
     text = str(spec)
     if text in LABEL_SPACES:
@@ -104,19 +113,27 @@ def load_classes(spec: str | Path) -> Classes:
         return Classes(tuple(listed.read_text("utf-8").splitlines()))
     path = Path(text)
     if "," in text and not is_file(path):
-        return Classes(tuple(name.strip() for name in text.split(",")))
+        names = tuple(name.strip() for name in text.split(","))
+        check_names(names)
+        return Classes(names)
     if not is_file(path):
         raise FileNotFoundError(
             f"`classes` must be one of {', '.join(LABEL_SPACES)}, a file, or names separated by "
-            f"commas. Got {text!r}, which is no file."
+            f"commas. Got {got(text)}, which is no file."
         )
-    content = path.read_text("utf-8-sig")
-    if path.suffix != ".json":
-        return Classes(tuple(line.strip() for line in content.splitlines() if line.strip()))
     try:
-        return _classes_from_json(json.loads(content))
-    except (KeyError, TypeError, ValueError) as error:
+        found = read_class_list(path)
+    except ValueError as error:
         raise ValueError(f"`classes` file {path} is not a class list: {error}") from error
+    if found.first_id:
+        log.warning(
+            "`classes` file %s counts from %d: %s has id 0 here. Where its masks count so too, "
+            "give `label_convention` one_based.",
+            path,
+            found.first_id,
+            got(found.names[0]),
+        )
+    return Classes(found.names, found.palette)
 
 
 def is_file(path: Path) -> bool:
@@ -125,23 +142,3 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:
         return False
-
-
-def _classes_from_json(data: object) -> Classes:
-    if isinstance(data, list):
-        return Classes(tuple(str(name) for name in data))
-    if not isinstance(data, dict):
-        raise ValueError(f"a list or an object is needed. Got {type(data).__name__}.")
-    if "classes" in data:
-        rows = sorted(data["classes"], key=lambda row: int(row["id"]))
-        _check_ids([int(row["id"]) for row in rows])
-        palette = tuple(tuple(row["palette_rgb"]) for row in rows if "palette_rgb" in row)
-        return Classes(tuple(str(row["name"]) for row in rows), palette)
-    ids = sorted(data, key=int)
-    _check_ids([int(i) for i in ids])
-    return Classes(tuple(str(data[i]) for i in ids))
-
-
-def _check_ids(ids: Sequence[int]) -> None:
-    if list(ids) != list(range(len(ids))):
-        raise ValueError(f"ids must run 0..{len(ids) - 1} without a gap. Got {list(ids)}.")

@@ -1,0 +1,1 @@
+"""Class lists as other tools write them, read for what they are."""
