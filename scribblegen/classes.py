@@ -127,8 +127,8 @@ def load_classes(spec: str | Path) -> Classes:
         raise ValueError(f"`classes` file {path} is not a class list: {error}") from error
     if found.first_id:
         log.warning(
-            "`classes` file %s counts from %d: %s has id 0 here. Where its masks count so too, "
-            "give `label_convention` one_based.",
+            "`classes` file %s counts from %d: %s has id 0 here. Masks that count so too must be "
+            "brought to that: 1 less, and 255 where nobody drew.",
             path,
             found.first_id,
             got(found.names[0]),

@@ -164,7 +164,7 @@ def test_a_list_that_counts_from_one_says_so(
     assert load_classes(tmp_path / file) == Classes(("cat", "dog"), palette)
     (record,) = caplog.records
     assert "counts from 1: 'cat' has id 0 here" in record.getMessage()
-    assert "`label_convention` one_based" in record.getMessage()
+    assert "1 less, and 255 where nobody drew" in record.getMessage()
 
 
 @pytest.mark.parametrize(

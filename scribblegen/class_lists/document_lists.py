@@ -13,7 +13,7 @@
 | `{"cat": 0, ...}` | label2id.json | the value |
 
 Where a tool counts from 1, 0 in its masks is where nothing was drawn; then the first class is id 0
-here and `first_id` is 1. Its masks are read with `label_convention` one_based.
+here and `first_id` is 1. Its masks must be brought to that: 1 less, and 255 where nobody drew.
 """
 
 import re
@@ -76,8 +76,8 @@ def from_classes(data: dict[str, Any]) -> ListedClasses:
 def from_supervisely(data: dict[str, Any]) -> ListedClasses:
     """Supervisely's meta.json, in its order; the `id` there is a row of its data base.
 
-    Machine masks hold 1..K in this order and 0 where nothing was drawn (`label_convention`
-    one_based); human masks hold the colours (`label_convention` colors).
+    Machine masks hold 1..K in this order and 0 where nothing was drawn; human masks hold the
+    colours.
     """
     rows = [_row(row, "title") for row in data["classes"]]
     palette = tuple(colour for row in rows if (colour := _colour(row)) is not None)
