@@ -4,6 +4,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from scribblegen.cards.escape import literal
 from scribblegen.cards.template import card_environment, method_text
 from scribblegen.families.stable_diffusion.controlnet_record import ControlNetRecord
 
@@ -188,7 +189,7 @@ def render_small_model_card(
         name=name,
         what=_WHAT[kind],
         resolution=options["resolution"],
-        use=f'from diffusers import {loaded}\n\nmodel = {loaded}.from_pretrained("{name}")',
+        use=f"from diffusers import {loaded}\n\nmodel = {loaded}.from_pretrained({literal(name)})",
         options=options,
         metrics=metrics,
         version=version,

@@ -1,12 +1,11 @@
-"""Card templates, and what makes any text safe in them."""
+"""Card templates, and the filters that any text goes through in them."""
 
-import html
-import re
 from functools import cache
 from importlib import resources
-from typing import Any
 
 import jinja2
+
+from scribblegen.cards import escape
 
 _DATASET = "dataset_card.md"
 
@@ -19,7 +18,7 @@ def read_template(path: str) -> str:
 
 @cache
 def card_environment() -> jinja2.Environment:
-    """Undefined names are errors; the filter `cell` keeps any text inside one table cell."""
+    """Undefined names are errors; the filters keep any text plain text where it stands."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_load),
         trim_blocks=True,
@@ -27,8 +26,16 @@ def card_environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    environment.filters["cell"] = _cell
-    environment.filters["setting"] = _setting
+    environment.filters |= {
+        "argument": escape.argument,
+        "cell": escape.plain,
+        "code": escape.code,
+        "code_cell": escape.code_cell,
+        "in_json": escape.in_json,
+        "line": escape.line,
+        "literal": escape.literal,
+        "setting": escape.setting,
+    }
     return environment
 
 
@@ -48,12 +55,3 @@ def _load(path: str) -> str | None:
         return read_template(path)
     except FileNotFoundError:
         return None
-
-
-def _cell(value: Any) -> str:
-    line = re.sub(r"\s+", " ", str(value))
-    return html.escape(line, quote=False).replace("|", "\\|").replace("`", "'")
-
-
-def _setting(value: Any) -> str:
-    return _cell(value) if isinstance(value, str) else f"{value:g}"

@@ -1,5 +1,7 @@
 """Cards for any input, and for several writers."""
 
+import json
+
 import pytest
 import yaml
 from huggingface_hub import DatasetCard, ModelCard
@@ -78,6 +80,8 @@ def test_any_names_and_prompts_make_a_card_that_parses():
     assert len(tables) == len(HOSTILE)
     assert all(line.replace("\\|", "").count("|") == 3 for line in tables), "cells stay cells"
     assert body.count("```") % 2 == 0, "no fence is left open"
+    record = json.loads(body.split("```json")[1].split("```")[0])
+    assert record == {"prompt": " ".join(HOSTILE), "source_id": HOSTILE[0]}
 
 
 def test_ten_thousand_classes_stay_readable():
