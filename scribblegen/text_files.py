@@ -57,6 +57,14 @@ def read_json(path: Path, fix: str) -> Any:
     return parse_json(path.read_bytes(), str(path), fix)
 
 
+def read_fields(path: Path, fix: str) -> dict[str, Any]:
+    """What a JSON file of this program says, which is fields; raises as `read_json`."""
+    found = read_json(path, fix)
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} was edited or damaged: it must hold fields. {fix}")
+    return found
+
+
 def shown_message(error: BaseException) -> str:
     """A library's message in one line, cut at 200 characters."""
     text = " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -9,8 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scribblegen.hub.upload import LocalFile
+from scribblegen.hub.upload import LocalFile, Remote
 from scribblegen.parquet_files import reading_shard
+from scribblegen.runs.manifest_shape import check_fields, check_header, check_unit
+from scribblegen.text_files import parse_json
 
 _TEXTS = (".md", ".json", ".yaml", ".txt")
 _PATHS = re.compile(r"(?<![\w:/.])/[^\s/\"'`|<>]+/[^\s\"'`|<>]+")
@@ -70,6 +72,26 @@ def check_no_paths(files: list[LocalFile]) -> None:
                     f"{file.path} holds a path of this machine{where}: {found!r}. It would be "
                     "published."
                 )
+
+
+def remote_manifest(remote: Remote, path: str) -> dict[str, Any]:
+    """The manifest of another run in the repository.
+
+    Args:
+        remote: the repository.
+        path: of the manifest in it.
+
+    Raises:
+        ValueError: it is cut short or was edited.
+    """
+    where = f"{path} of {remote.repo_id}"
+    fix = "Restore it there, or publish to another repository."
+    manifest: dict[str, Any] = parse_json(remote.read(path), where, fix)
+    check_header(manifest, Path(where), fix)
+    for unit in manifest.get("units", []):
+        check_unit(unit, Path(where), fix)
+    check_fields({"units": [], **manifest}, Path(where), fix)
+    return manifest
 
 
 def _texts_of(file: LocalFile) -> Iterator[tuple[str, str]]:

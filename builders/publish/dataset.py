@@ -8,7 +8,12 @@ from typing import Any
 
 from huggingface_hub import HfApi
 
-from scribblegen.builders.publish.checks import check_no_links, check_no_paths, shard_files
+from scribblegen.builders.publish.checks import (
+    check_no_links,
+    check_no_paths,
+    remote_manifest,
+    shard_files,
+)
 from scribblegen.builders.publish.verify import check_rows
 from scribblegen.builders.repository import (
     GALLERY,
@@ -32,8 +37,6 @@ from scribblegen.hub.upload import (
 )
 from scribblegen.runs.folder import CONFIG_FILE
 from scribblegen.runs.manifest import MANIFEST
-from scribblegen.runs.manifest_shape import check_fields, check_header, check_unit
-from scribblegen.text_files import parse_json
 
 _RUN = "run"
 _UNKNOWN = "unknown"
@@ -158,7 +161,7 @@ def plan_publication(
         ValueError: a subset there was made with another config, or its classes differ.
     """
     others = {
-        path.removesuffix("/manifest.json"): _remote_manifest(remote, path)
+        path.removesuffix("/manifest.json"): remote_manifest(remote, path)
         for path in sorted(remote.files, key=lambda path: (len(path), path))
         if path.startswith(_RUN) and path.endswith("/manifest.json")
     }
@@ -213,18 +216,6 @@ def plan_publication(
         LocalFile.of("README.md", merged.encode()),
     ]
     return Changes(files, [path for path in delete if path not in {f.path for f in files}])
-
-
-def _remote_manifest(remote: Remote, path: str) -> dict[str, Any]:
-    """The manifest of another run in the repository; raises ValueError where it is damaged."""
-    where = f"{path} of {remote.repo_id}"
-    fix = "Restore it there, or publish to another repository."
-    manifest: dict[str, Any] = parse_json(remote.read(path), where, fix)
-    check_header(manifest, Path(where), fix)
-    for unit in manifest.get("units", []):
-        check_unit(unit, Path(where), fix)
-    check_fields({"units": [], **manifest}, Path(where), fix)
-    return manifest
 
 
 def _family(manifest: dict[str, Any]) -> dict[str, Any]:

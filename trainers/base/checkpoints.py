@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import Any
 
 STATE_FILE = "state.json"
-_PREFIX = "checkpoint-"
+PREFIX = "checkpoint-"
 
 
 def checkpoints(output_dir: Path) -> list[Path]:
     """Complete checkpoint folders, oldest first."""
     found = [
         path
-        for path in output_dir.glob(f"{_PREFIX}*")
-        if path.name.removeprefix(_PREFIX).isdigit() and (path / STATE_FILE).is_file()
+        for path in output_dir.glob(f"{PREFIX}*")
+        if path.name.removeprefix(PREFIX).isdigit() and (path / STATE_FILE).is_file()
     ]
-    return sorted(found, key=lambda path: int(path.name.removeprefix(_PREFIX)))
+    return sorted(found, key=lambda path: int(path.name.removeprefix(PREFIX)))
 
 
 def begin_checkpoint(output_dir: Path, step: int) -> Path:
     """An empty folder to write checkpoint `step` into; `finish_checkpoint` gives it its name."""
-    partial = output_dir / f".{_PREFIX}{step}.partial"
+    partial = output_dir / f".{PREFIX}{step}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     return partial
@@ -33,7 +33,7 @@ def finish_checkpoint(
 ) -> Path:
     """Names a written checkpoint, then removes the oldest beyond `total_limit`."""
     (partial / STATE_FILE).write_text(json.dumps({"step": step, **state}, indent=1), "utf-8")
-    final = partial.parent / f"{_PREFIX}{step}"
+    final = partial.parent / f"{PREFIX}{step}"
     shutil.rmtree(final, ignore_errors=True)
     os.replace(partial, final)
     if total_limit is not None:

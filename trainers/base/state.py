@@ -8,14 +8,16 @@ from typing import Any
 import torch
 
 from scribblegen.configs import differences, to_dict
-from scribblegen.families.loading_errors import loading
+from scribblegen.text_files import shown_message
 from scribblegen.trainers.base.checkpoints import (
+    STATE_FILE,
     begin_checkpoint,
     find_checkpoint,
     finish_checkpoint,
     read_state,
 )
 from scribblegen.trainers.base.config import TrainingConfig
+from scribblegen.trainers.base.damage import check_checkpoint
 
 # What may differ between a run and its continuation: it changes no draw.
 _FREE_OPTIONS = (
@@ -69,23 +71,32 @@ class TrainingState:
 
         Raises:
             FileNotFoundError: there is no such checkpoint.
-            OSError: it is damaged.
-            ValueError: it belongs to another config or source.
+            ValueError: it belongs to another config or source; or it is damaged, and the message
+                names an earlier one that is whole.
         """
         found = find_checkpoint(output_dir, wanted)
         if found is None:
             return 0
+        needed = [STATE_FILE, *(f"{name}.bin" for name in self.parts), "**/*.safetensors"]
+        check_checkpoint(found, needed)
         state = read_state(found)
+        if not (isinstance(state.get("identity"), dict) and isinstance(state.get("step"), int)):
+            check_checkpoint(found, needed, f"{STATE_FILE} must hold `step` and `identity`")
         changed = differences(state["identity"], identity)
         if changed:
             raise ValueError(
                 f"`resume_from_checkpoint` {found.name} belongs to another run: "
                 f"{'; '.join(changed)}. Use another `output_dir`."
             )
-        self.load_weights(found)
-        for name, part in self.parts.items():
-            # Written by this program, yet read as data alone.
-            path = found / f"{name}.bin"
-            with loading("resume_from_checkpoint", found.name, f"has no usable {path.name}"):
+        try:
+            self.load_weights(found)
+            for name, part in self.parts.items():
+                # Written by this program, yet read as data alone.
+                path = found / f"{name}.bin"
                 part.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # its files are whole, and of this very training: what is it?
+            check_checkpoint(found, needed, shown_message(error))
+            raise
         return int(state["step"])

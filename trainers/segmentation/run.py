@@ -23,6 +23,8 @@ from scribblegen.cards.models import render_segmentation_card
 from scribblegen.configs import differences, to_arguments, without_paths
 from scribblegen.families.loading_errors import loading
 from scribblegen.hub.models import publish_model
+from scribblegen.text_files import read_fields
+from scribblegen.trainers.base.damage import check_checkpoint
 from scribblegen.trainers.judge import Judge
 from scribblegen.trainers.segmentation.config import CROP, SegmentationConfig
 from scribblegen.trainers.segmentation.confusion import scores
@@ -43,6 +45,7 @@ from scribblegen.trainers.segmentation.views import SchemeSampler, Views, WholeI
 
 RUN_FILE = "run.json"
 LATEST = "latest"
+_CHECKPOINT_FILES = ("trainer_state.json", "*.safetensors")  # and others, by its options
 _UNTRAINED = (0.5, 0.5, 0.5)  # mean and deviation of a network that was never shown a picture
 
 logger = logging.getLogger(__name__)
@@ -231,7 +234,7 @@ def _checkpoint(folder: Path, asked: str | None, identity: dict[str, Any]) -> st
     if not asked or asked == "False":
         return None
     if (folder / RUN_FILE).is_file():
-        there = json.loads((folder / RUN_FILE).read_text("utf-8"))
+        there = read_fields(folder / RUN_FILE, "Take another `output_dir`.")
         differing = differences(there, identity)
         if differing:
             raise ValueError(
@@ -239,8 +242,12 @@ def _checkpoint(folder: Path, asked: str | None, identity: dict[str, Any]) -> st
                 f"{'; '.join(differing)}. Take another `output_dir`, or the same options."
             )
     if asked not in (LATEST, "True"):
+        if Path(asked).is_dir():
+            check_checkpoint(Path(asked), _CHECKPOINT_FILES)
         return asked
     found = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    if found is not None:
+        check_checkpoint(Path(found), _CHECKPOINT_FILES)
     logger.info("no checkpoint yet: from the start" if found is None else f"going on from {found}")
     return found
 

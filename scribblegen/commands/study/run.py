@@ -25,6 +25,7 @@ from scribblegen.commands.study.plan import StudyPlan
 from scribblegen.commands.study.report import write_report
 from scribblegen.commands.study.trainings import Training, fraction_folder, trainings
 from scribblegen.configs import differences, to_dict, without_paths
+from scribblegen.text_files import read_fields
 from scribblegen.tiny import TINY, tiny_folder
 from scribblegen.trainers.controlnet.config import ControlNetConfig, ControlNetRunConfig
 
@@ -57,7 +58,7 @@ def run_study(plan: StudyPlan, output_dir: str | Path, *, num_processes: int = 1
             "arm": t.arm,
             "fraction": t.fraction,
             "seed": t.seed,
-            **json.loads(t.result_file.read_text("utf-8")),
+            **_read(t.result_file),
             "photographs": _read(t.result_file.with_name("run.json"))["photographs"],
         }
         for t in asked
@@ -168,5 +169,4 @@ def _train(options: dict[str, Any]) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return found
+    return read_fields(path, "Delete it and run the same command again.")
