@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from multiprocessing import active_children, get_context
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from tqdm import tqdm
@@ -150,6 +151,7 @@ def _set_up_worker() -> None:
     import transformers
 
     torch.set_num_threads(1)  # several trainings at once share the cores
+    tqdm.set_lock(RLock())  # not one between processes: it would outlive one that Ctrl-C ends
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
 
