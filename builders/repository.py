@@ -25,7 +25,7 @@ from scribblegen.text_files import read_text
 from scribblegen.yaml_files import parse_yaml
 
 GALLERY, LABEL_FILE = "assets/grid.png", "id2label.json"
-LABEL_COLUMNS = ("label", "mask", "pseudo_label")  # drawn in class colours
+_LABEL_COLUMNS = ("label", "mask")  # drawn in class colours
 _MOST_COLUMNS = 14  # subsets beyond this are thinned out: a card is read on a screen
 
 
@@ -194,7 +194,7 @@ def _picture(row: dict[str, Any] | None, column: str, classes: Classes) -> np.nd
     """A picture of a row; a label is drawn over the image beside it."""
     if row is None or row[column] is None:
         return None
-    if column not in LABEL_COLUMNS:
+    if column not in _LABEL_COLUMNS:
         return decode_image(row[column]["bytes"])[0]
     image = decode_image(row["image"]["bytes"])[0]
     return draw_scribble(image, decode_label(row[column]["bytes"]), classes)

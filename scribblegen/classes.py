@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from scribblegen.class_lists.listed import check_names, got
+from scribblegen.class_lists.listed import check_names
 from scribblegen.class_lists.read import read_class_list
+from scribblegen.text_files import shown
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ def load_classes(spec: str | Path) -> Classes:
     if not is_file(path):
         raise FileNotFoundError(
             f"`classes` must be one of {', '.join(LABEL_SPACES)}, a file, or names separated by "
-            f"commas. Got {got(text)}, which is no file."
+            f"commas. Got {shown(text)}, which is no file."
         )
     try:
         found = read_class_list(path)
@@ -131,7 +132,7 @@ def load_classes(spec: str | Path) -> Classes:
             "brought to that: 1 less, and 255 where nobody drew.",
             path,
             found.first_id,
-            got(found.names[0]),
+            shown(found.names[0]),
         )
     return Classes(found.names, found.palette)
 

@@ -14,10 +14,8 @@ import yaml
 from scribblegen.choices import Choice
 from scribblegen.option_parser import OptionParser, did_you_mean
 from scribblegen.recipes import read_config_file
-from scribblegen.text_files import shown
+from scribblegen.text_files import cut, shown
 from scribblegen.yaml_files import parse_yaml
-
-_LONGEST_NAME = 200
 
 
 def option(default: Any, help: str) -> Any:
@@ -120,11 +118,6 @@ def read_config(path: str | Path) -> Any:
     return parse_yaml(read_config_file(path), f"`config` {path}")
 
 
-def read_yaml(path: str | Path, types: OptionTypes) -> dict[str, Any]:
-    """The options in a YAML file, checked against the fields of `types`."""
-    return check_options(_read_mapping(path), types, str(path))
-
-
 def check_options(data: Any, types: OptionTypes, where: str) -> dict[str, Any]:
     """`data`, if it is a dict of fields of `types`; `where` it stands is said otherwise.
 
@@ -172,8 +165,7 @@ def _check(
                 if elsewhere:
                     raise ValueError(f"`config` {where} cannot be used: {elsewhere}")
             near = did_you_mean(str(key), [*known, *chosen])
-            name = str(key) if len(str(key)) <= _LONGEST_NAME else f"{str(key)[:_LONGEST_NAME]} ..."
-            raise ValueError(f"`config` {where} holds `{name}`, which is no option.{near}")
+            raise ValueError(f"`config` {where} holds `{cut(str(key))}`, which is no option.{near}")
         wants_list = known[key].default_factory is not MISSING
         if wants_list != isinstance(value, list) or isinstance(value, dict):
             kind = "a list" if wants_list else "one value"

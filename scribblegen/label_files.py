@@ -3,12 +3,18 @@
 A photograph may lose a little on its way; a class id that changes is another class.
 """
 
+import contextlib
 import re
-import zlib
 
 from PIL import Image
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+from scribblegen.picture_chunks import (
+    PNG_SIGNATURE,
+    DamagedChunkError,
+    png_chunks,
+    webp_chunks,
+)
+
 _LOSSY = {"JPEG": "a JPEG", "MPO": "a JPEG", "JPEG2000": "a JPEG 2000", "AVIF": "an AVIF"}
 _LOSSLESS = {"PNG", "TIFF", "BMP", "DIB", "GIF", "PPM", "TGA", "PCX", "WEBP"}
 _LOSSLESS_TIFF = {
@@ -37,23 +43,14 @@ def png_damage(data: bytes) -> str | None:
     Every checksum is computed anew, since decoders pass over some. The file must end with the
     chunk that says so: what is cut off or follows was not written with the picture.
     """
-    if not data.startswith(_PNG_SIGNATURE):
+    if not data.startswith(PNG_SIGNATURE):
         return None
-    view, place = memoryview(data), len(_PNG_SIGNATURE)
-    while place + 12 <= len(data):
-        body_end = place + 8 + int.from_bytes(view[place : place + 4], "big")
-        name = bytes(view[place + 4 : place + 8])
-        chunk = f"chunk {ascii(name.decode('latin-1'))}"
-        if body_end + 4 > len(data):
-            return f"{chunk} is cut off"
-        checksum = int.from_bytes(view[body_end : body_end + 4], "big")
-        if zlib.crc32(view[place + 4 : body_end]) != checksum:
-            return f"{chunk} does not match its checksum"
-        place = body_end + 4
-        if name == b"IEND":
-            rest = len(data) - place
-            return f"data follow its end (bytes: {rest})" if rest else None
-    return "its end (chunk 'IEND') is missing"
+    try:
+        *_, last = png_chunks(data)
+    except DamagedChunkError as error:
+        return str(error)
+    rest = len(data) - last.end
+    return f"data follow its end (bytes: {rest})" if rest else None
 
 
 def altered_values(picture: Image.Image, data: bytes) -> str | None:
@@ -89,11 +86,10 @@ def altered_values(picture: Image.Image, data: bytes) -> str | None:
 
 def _is_lossless_webp(data: bytes) -> bool:
     """Whether the picture of a WebP file, not animated, is in a lossless chunk."""
-    place, names = 12, set()
-    while place + 8 <= len(data):
-        names.add(data[place : place + 4])
-        length = int.from_bytes(data[place + 4 : place + 8], "little")
-        place += 8 + length + length % 2
+    names = set()
+    with contextlib.suppress(DamagedChunkError):  # whatever is cut off follows the picture
+        for chunk in webp_chunks(data):
+            names.add(chunk.name)
     return b"VP8L" in names and b"VP8 " not in names
 
 

@@ -7,9 +7,10 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 
+from scribblegen.text_files import cut
+
 DEBUG_VARIABLE = "SCRIBBLEGEN_DEBUG"  # processes that a command launches inherit it
 INTERRUPTED = 130  # the exit code of a command that Ctrl-C ended
-_LONGEST_MESSAGE = 200
 _GO_ON = "run the same command again to go on"
 _CHECKPOINTS = "Checkpoints are kept: go on with --resume_from_checkpoint latest."
 _KEPT = {
@@ -37,8 +38,7 @@ def run_command(
             shows the traceback of what went wrong, in launched processes too.
 
     Raises:
-        SystemExit: with 130 after Ctrl-C; with 1 after an error that the command does not refuse
-            by itself.
+        SystemExit: with 130 after Ctrl-C, with 1 after an error.
     """
     debug, rest = take_debug(arguments)
     debug = debug or os.environ.get(DEBUG_VARIABLE) == "1"
@@ -47,14 +47,11 @@ def run_command(
             function(rest)
         except KeyboardInterrupt:
             _end_interrupted(command)
-        except SystemExit as ended:
-            if debug and ended.__context__ is not None:
-                traceback.print_exception(ended.__context__)
-            raise
         except Exception as error:
             if debug:
                 traceback.print_exc()
-            sys.exit(f"scribblegen {command}: {one_line(error)}")
+            told = str(error) if speaks_for_itself(error) else one_line(error)
+            sys.exit(f"scribblegen {command}: {told}")
 
 
 def take_debug(arguments: Sequence[str]) -> tuple[bool, list[str]]:
@@ -84,16 +81,15 @@ def speaks_for_itself(error: BaseException) -> bool:
     UnicodeDecodeError is a ValueError that names no file, and so are JSON's and Arrow's.
     """
     own = type(error).__module__.split(".")[0] in ("builtins", "scribblegen")
-    return isinstance(error, OSError) or (own and not isinstance(error, UnicodeError))
+    refused = isinstance(error, ValueError | FloatingPointError) and own
+    return isinstance(error, OSError) or (refused and not isinstance(error, UnicodeError))
 
 
 def one_line(error: BaseException) -> str:
     """An error that nobody expected: its kind in words, its message cut, and what to do."""
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+", type(error).__name__)
     kind = " ".join(word if word.isupper() else word.lower() for word in words)
-    message = " ".join(str(error).split()).rstrip(".")
-    if len(message) > _LONGEST_MESSAGE:
-        message = f"{message[:_LONGEST_MESSAGE]} ..."
+    message = cut(" ".join(str(error).split()).rstrip("."))
     told = f"{kind}: {message}" if message else kind
     return f"{told}. Run with `--debug True` for the traceback."
 

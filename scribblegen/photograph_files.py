@@ -12,12 +12,13 @@ import re
 import struct
 import zlib
 
+from scribblegen.picture_chunks import PNG_SIGNATURE, png_chunks, webp_chunks
+
 _MARKER = re.compile(rb"\xff(?![\x00\xd0-\xd7])")  # what ends the pixels of a JPEG's scan
 _FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive, with Huffman codes
 _SOI, _EOI, _SOS, _DQT, _DHT, _DRI, _APP0, _APP14 = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xE0, 0xEE
 _ONCE = {*_FRAMES, _DRI, _APP0, _APP14}
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Beside IHDR, IDAT and IEND: how large and in which colours to show it. Each once, of this size.
 _PNG_CHUNKS = {b"pHYs": 9, b"gAMA": 4, b"sRGB": 1, b"cHRM": 32}
 # Of each pass of an interlaced PNG: its first column and their step, its first row and their step.
@@ -105,26 +106,23 @@ def _bare_segment(marker: int, body: bytes) -> bool:
 
 def _bare_png(data: bytes) -> bool:
     """8 bits of RGB, and no more of them than the picture has."""
-    if data[:8] != _PNG_SIGNATURE:
+    if data[:8] != PNG_SIGNATURE:
         return False
-    place, header = 8, b""
+    header, end = b"", 0
     names: list[bytes] = []
     pixels: list[bytes] = []
-    while place < len(data):
-        size, name = struct.unpack_from(">I4s", data, place)
-        body = data[place + 8 : place + 8 + size]
-        (checksum,) = struct.unpack_from(">I", data, place + 8 + size)
-        if checksum != zlib.crc32(name + body):
+    for chunk in png_chunks(data):
+        if chunk.name == b"IHDR":
+            header = bytes(chunk.body)
+        elif chunk.name == b"IDAT":
+            pixels.append(bytes(chunk.body))
+        elif len(chunk.body) != _PNG_CHUNKS.get(chunk.name, 0 if chunk.name == b"IEND" else -1):
             return False
-        if name == b"IHDR":
-            header = body
-        elif name == b"IDAT":
-            pixels.append(body)
-        elif size != _PNG_CHUNKS.get(name, 0 if name == b"IEND" else -1):
-            return False
-        if name != b"IDAT" or names[-1] != b"IDAT":  # those of the pixels lie together
-            names.append(name)
-        place += 12 + size
+        if chunk.name != b"IDAT" or names[-1] != b"IDAT":  # those of the pixels lie together
+            names.append(chunk.name)
+        end = chunk.end
+    if end != len(data):
+        return False
     if len(names) != len(set(names)) or names[0] != b"IHDR" or names[-1] != b"IEND":
         return False
     width, height, depth, colours, _, _, interlaced = struct.unpack(">IIBBBBB", header)
@@ -155,20 +153,14 @@ def _bare_webp(data: bytes) -> bool:
     riff, size, name = struct.unpack_from("<4sI4s", data)
     if riff != b"RIFF" or name != b"WEBP" or size != len(data) - 8:
         return False
-    place = 12
     names: list[bytes] = []
-    while place < len(data):
-        name, size = struct.unpack_from("<4sI", data, place)
-        body = data[place + 8 : place + 8 + size]
-        padding = data[place + 8 + size : place + 8 + size + size % 2]
-        if len(body) != size or padding != b"\0" * (size % 2):
+    for chunk in webp_chunks(data):
+        body = bytes(chunk.body)
+        if chunk.name == b"VP8X" and (len(body) != 10 or any(body[:4])):
             return False
-        if name == b"VP8X" and (size != 10 or any(body[:4])):
+        if chunk.name != b"VP8X" and _holds_text(body):
             return False
-        if name != b"VP8X" and _holds_text(body):
-            return False
-        names.append(name)
-        place += 8 + size + size % 2
+        names.append(chunk.name)
     return names[:-1] in ([], [b"VP8X"]) and names[-1] in (b"VP8 ", b"VP8L")
 
 

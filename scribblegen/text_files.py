@@ -1,37 +1,62 @@
 """Text that a user or a disk gives: read as UTF-8 and as JSON, or refused by its file."""
 
 import json
+import reprlib
 from pathlib import Path
 from typing import Any
 
 _MOST_SHOWN = 200  # characters of a value in a message
+# What lies beyond is never shown, so it is never written out, however large the value is.
+_REPR = reprlib.Repr()
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxset = _REPR.maxdict = 50
+_REPR.maxlevel = 4
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 10_000
 
 
-def shown(value: Any) -> str:
-    """A value as `Got ...` tells it: as `repr`, cut at 200 characters."""
-    text = repr(value)
+def cut(text: str) -> str:
+    """A text as a message has room for: its first 200 characters."""
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} ..."
 
 
+def shown(value: Any) -> str:
+    """A value as `Got ...` tells it: as `repr`, cut."""
+    return cut(_REPR.repr(value))
+
+
+def shown_message(error: BaseException) -> str:
+    """A library's message in one line, cut."""
+    return cut(" ".join(str(error).split()).rstrip(".") or type(error).__name__)
+
+
+def decode_text(data: bytes, what: str, *, encoding: str = "utf-8") -> str:
+    """The text of some bytes.
+
+    Args:
+        data: the text, encoded.
+        what: it is, such as its file, for the message.
+        encoding: `utf-8`, or `utf-8-sig`, which passes over a byte order mark.
+
+    Raises:
+        ValueError: it is not UTF-8; the byte and the fix are named.
+    """
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{what} must be UTF-8 text. Got byte 0x{error.object[error.start]:02x} at "
+            f"position {error.start}. Save it as UTF-8."
+        ) from error
+
+
 def read_text(path: Path, option: str, *, encoding: str = "utf-8") -> str:
-    """The text of a file.
+    """The text of a file; raises as `decode_text`, or OSError.
 
     Args:
         path: of the file.
         option: that named it, or what it is, for the message.
-        encoding: `utf-8`, or `utf-8-sig`, which passes over a byte order mark.
-
-    Raises:
-        ValueError: it is not UTF-8; file, byte and fix are named.
-        OSError: it cannot be read.
+        encoding: as of `decode_text`.
     """
-    try:
-        return path.read_text(encoding)
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{option} {path} must be UTF-8 text. Got byte 0x{error.object[error.start]:02x} at "
-            f"position {error.start}. Save it as UTF-8."
-        ) from error
+    return decode_text(path.read_bytes(), f"{option} {path}", encoding=encoding)
 
 
 def parse_json(text: str | bytes, what: str, fix: str) -> Any:
@@ -63,9 +88,3 @@ def read_fields(path: Path, fix: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{path} was edited or damaged: it must hold fields. {fix}")
     return found
-
-
-def shown_message(error: BaseException) -> str:
-    """A library's message in one line, cut at 200 characters."""
-    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} ..."

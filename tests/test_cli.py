@@ -48,10 +48,10 @@ def build(*arguments):
     main(["build", "--ids", "0:3", "--scene_size", "48", *GRID, *map(str, arguments)])
 
 
-def test_build_ends_with_a_table_and_the_line_that_loads_it(tmp_path, capsys):
+def test_build_ends_with_a_table_and_the_line_that_loads_it(tmp_path, capsys, caplog):
     build("--output_dir", tmp_path / "run")
     out = capsys.readouterr().out
-    assert "the small one that ships with scribblegen" in out
+    assert "using the small one that ships with scribblegen" in caplog.text
     assert [line.split()[:3] for line in out.splitlines() if line.startswith("guidance")] == [
         ["guidance1-encode0.5", "3", "0"],
         ["guidance2-encode0.5", "3", "0"],

@@ -21,7 +21,6 @@ from scribblegen.configs import (
     differences,
     option,
     parse_configs,
-    read_yaml,
     to_arguments,
     to_dict,
     to_yaml,
@@ -269,7 +268,6 @@ def test_each_choice_brings_its_own_options(tmp_path: Path) -> None:
     path = yaml_file(tmp_path, "tool: brush\nhairs: 5\nsteps: 6\n")
     assert parse(CHOSEN, "--config", str(path))[0] == Brush(hairs=5)
     assert parse(CHOSEN, "--config", str(path), "--hairs", "7")[0] == Brush(hairs=7)
-    assert read_yaml(path, CHOSEN) == {"tool": "brush", "hairs": 5, "steps": 6}
 
 
 def test_the_command_line_overrides_a_choice_made_in_yaml(tmp_path: Path) -> None:
@@ -328,11 +326,6 @@ def test_help_says_how_to_see_the_options_of_another_choice(
 def test_yaml_keeps_the_order_and_the_letters() -> None:
     text = to_yaml({"b": "é, ü", "a": None, "c": [1.0, 0.5]})
     assert list(yaml.safe_load(text)) == ["b", "a", "c"] and "é, ü" in text
-
-
-def test_read_yaml_gives_what_the_file_says(tmp_path: Path) -> None:
-    path = yaml_file(tmp_path, "steps: 3\nscales: [1.5]\n")
-    assert read_yaml(path, (Toy,)) == {"steps": 3, "scales": [1.5]}
 
 
 def test_differences_name_every_option_that_differs() -> None:

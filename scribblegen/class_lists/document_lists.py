@@ -24,11 +24,11 @@ from scribblegen.class_lists.listed import (
     Colour,
     ListedClasses,
     colour_of,
-    got,
     id_of,
     in_order_of_ids,
     name_of,
 )
+from scribblegen.text_files import shown
 
 COLOURS = ("palette_rgb", "color", "colour")
 
@@ -36,11 +36,11 @@ COLOURS = ("palette_rgb", "color", "colour")
 def read_document(data: object) -> ListedClasses:
     """The classes of parsed JSON or YAML in any form of `FORMS`, or a ValueError."""
     if not isinstance(data, (dict, list)):
-        raise ValueError(f"a list or an object is needed. Got {got(data)}.")
+        raise ValueError(f"a list or an object is needed. Got {shown(data)}.")
     for is_written_so, read in FORMS:
         if is_written_so(data):
             return read(data)
-    raise ValueError(f"{EXPECTED} is needed. Got {got(data)}.")
+    raise ValueError(f"{EXPECTED} is needed. Got {shown(data)}.")
 
 
 def from_names(data: Sequence[object]) -> ListedClasses:
@@ -57,7 +57,7 @@ def from_rows(data: Sequence[object], *, may_begin_at_one: bool = False) -> List
     has_ids = ["id" in row for row in rows]
     if any(has_ids) and not all(has_ids):
         bare = rows[has_ids.index(False)]
-        raise ValueError(f"every class must have an `id`, or none. Got {got(bare)}.")
+        raise ValueError(f"every class must have an `id`, or none. Got {shown(bare)}.")
     return in_order_of_ids(
         (
             (id_of(row.get("id", place)), name_of(row["name"]), _colour(row))
@@ -88,7 +88,7 @@ def from_machine_colours(data: dict[str, Any]) -> ListedClasses:
     """Supervisely's obj_class_to_machine_color.json: `[1, 1, 1]` is the grey of the first class."""
     for grey in data.values():
         if grey.count(grey[0]) != 3:
-            raise ValueError(f"machine colours must be grey, such as [1, 1, 1]. Got {got(grey)}.")
+            raise ValueError(f"machine colours must be grey, such as [1, 1, 1]. Got {shown(grey)}.")
     rows = ((id_of(grey[0]), name, None) for name, grey in data.items())
     return in_order_of_ids(rows, may_begin_at_one=True)
 
@@ -107,7 +107,7 @@ def from_yolo(data: dict[str, Any]) -> ListedClasses:
     listed = from_names(names) if isinstance(names, list) else from_id2label(names)
     if "nc" in data and data["nc"] != len(listed.names):
         number = len(listed.names)
-        raise ValueError(f"`nc` must be the number of names, {number}. Got {got(data['nc'])}.")
+        raise ValueError(f"`nc` must be the number of names, {number}. Got {shown(data['nc'])}.")
     return listed
 
 
@@ -123,7 +123,7 @@ def from_label2id(data: dict[Any, Any]) -> ListedClasses:
 
 def _row(row: object, key: str) -> dict[str, Any]:
     if not isinstance(row, dict) or key not in row:
-        raise ValueError(f"every class must be an object with a `{key}`. Got {got(row)}.")
+        raise ValueError(f"every class must be an object with a `{key}`. Got {shown(row)}.")
     return row
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from scribblegen.class_lists.listed import got
+from scribblegen.text_files import shown, shown_message
 
 _TOO_DEEP = "it must be nested a few levels deep. Got more levels than can be read."
 
@@ -20,9 +20,7 @@ def parse_json(text: str) -> object:
     try:
         return json.loads(text, object_pairs_hook=_object)
     except RecursionError:
-        raise ValueError(
-            "it must be nested a few levels deep. Got more than can be read."
-        ) from None
+        raise ValueError(_TOO_DEEP) from None
 
 
 def parse_yaml(text: str) -> object:
@@ -36,11 +34,9 @@ def parse_yaml(text: str) -> object:
     try:
         return yaml.load(text, _StrictLoader)
     except RecursionError:
-        raise ValueError(
-            "it must be nested a few levels deep. Got more than can be read."
-        ) from None
+        raise ValueError(_TOO_DEEP) from None
     except yaml.YAMLError as error:
-        raise ValueError(f"it must be YAML. Got {got(' '.join(str(error).split()))}.") from error
+        raise ValueError(f"it must be YAML. Got {shown_message(error)}.") from error
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -69,5 +65,5 @@ def _check_keys(keys: Sequence[str]) -> None:
     seen: set[str] = set()
     for key in keys:
         if key in seen:
-            raise ValueError(f"every key must be given once. Got {got(key)} twice.")
+            raise ValueError(f"every key must be given once. Got {shown(key)} twice.")
         seen.add(key)

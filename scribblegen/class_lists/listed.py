@@ -1,21 +1,16 @@
 """What every class list comes to: names in the order of their ids, with or without colours."""
 
 import re
-import reprlib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from scribblegen.text_files import shown
+
 MAX_NAME = 200  # characters
 MAX_NAMES = 254  # ids 0..253 of a label of 8 bits, as in `classes.Classes`
-MAX_GOT = 200
 
 Colour = tuple[int, int, int]
-
-_SHORT = reprlib.Repr()
-_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 40
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = MAX_GOT
-_SHORT.maxlevel = 3
 
 _CONTROL = {"Cc", "Cs", "Zl", "Zp"}  # control characters, lone surrogates, ends of lines
 _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -47,32 +42,28 @@ class ListedClasses:
             )
 
 
-def got(value: object) -> str:
-    """`value` as an error shows it, in at most `MAX_GOT` characters, however large it is."""
-    text = _SHORT.repr(value)
-    return text if len(text) <= MAX_GOT else f"{text[: MAX_GOT - 3]}..."
-
-
 def check_names(names: Sequence[str]) -> None:
     """Refuses, with a ValueError, what no list of class names can hold."""
     if not 1 <= len(names) <= MAX_NAMES:
         raise ValueError(f"`names` must hold 1 to {MAX_NAMES} class names. Got {len(names)}.")
     for index, name in enumerate(names):
         if not name.strip():
-            raise ValueError(f"`names` must not be empty. Got {got(name)} for id {index}.")
+            raise ValueError(f"`names` must not be empty. Got {shown(name)} for id {index}.")
         if len(name) > MAX_NAME:
             raise ValueError(
                 f"`names` must have at most {MAX_NAME} characters each. "
-                f"Got {len(name)} for id {index}: {got(name[:40])}..."
+                f"Got {len(name)} for id {index}: {shown(name[:40])}..."
             )
         if any(unicodedata.category(c) in _CONTROL or c in _DIRECTIONS for c in name):
             raise ValueError(
                 "`names` must hold no control characters and no halves of characters. "
-                f"Got {got(name)} for id {index}."
+                f"Got {shown(name)} for id {index}."
             )
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise ValueError(f"`names` must differ from each other. Got {got(repeated)} twice or more.")
+        raise ValueError(
+            f"`names` must differ from each other. Got {shown(repeated)} twice or more."
+        )
 
 
 def name_of(value: object) -> str:
@@ -82,7 +73,7 @@ def name_of(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     raise ValueError(
-        f"`names` must be text. Got {got(value)}. Put quotes round a name such as 'no' or 'null'."
+        f"`names` must be text. Got {shown(value)}. Put quotes round a name such as 'no' or 'null'."
     )
 
 
@@ -94,7 +85,7 @@ def id_of(value: object) -> int:
         return value
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    raise ValueError(f"ids must be whole numbers. Got {got(value)}.")
+    raise ValueError(f"ids must be whole numbers. Got {shown(value)}.")
 
 
 def colour_of(value: object) -> Colour:
@@ -105,7 +96,7 @@ def colour_of(value: object) -> Colour:
         if all(isinstance(v, (int, float)) and v in range(256) for v in value):
             return int(value[0]), int(value[1]), int(value[2])
     raise ValueError(
-        f"`palette` must hold (R, G, B) of 0..255, or #RRGGBB, for each class. Got {got(value)}."
+        f"`palette` must hold (R, G, B) of 0..255, or #RRGGBB, for each class. Got {shown(value)}."
     )
 
 
@@ -123,7 +114,7 @@ def in_order_of_ids(
     first = 1 if may_begin_at_one and ids and ids[0] == 1 else 0
     if ids != list(range(first, first + len(ids))):
         runs = f"0..{len(ids) - 1}" + (f" or 1..{len(ids)}" if may_begin_at_one else "")
-        raise ValueError(f"ids must run {runs} without a gap. Got {got(ids)}. {_mended(ids)}")
+        raise ValueError(f"ids must run {runs} without a gap. Got {shown(ids)}. {_mended(ids)}")
     palette = tuple(colour for _, _, colour in ordered if colour is not None)
     return ListedClasses(tuple(name for _, name, _ in ordered), palette, first)
 

@@ -9,6 +9,7 @@ from scribblegen.class_lists.documents import parse_json, parse_yaml
 from scribblegen.class_lists.listed import ListedClasses
 from scribblegen.class_lists.table_lists import check_no_table, read_table
 from scribblegen.class_lists.text_lists import read_lines
+from scribblegen.text_files import decode_text
 
 MAX_JSON_BYTES = 256 << 20  # COCO's annotations and manifests are class lists too
 MAX_TEXT_BYTES = 1 << 20
@@ -31,13 +32,7 @@ def read_class_list(path: Path) -> ListedClasses:
         raise ValueError(
             f"it must have at most {limit} bytes. Got {size}. Keep the names and ids alone."
         )
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"it must be text in UTF-8. Got byte 0x{error.object[error.start]:02x} at "
-            f"{error.start}. Save it in UTF-8."
-        ) from error
+    text = decode_text(path.read_bytes(), "it", encoding="utf-8-sig")
     return read(text)
 
 

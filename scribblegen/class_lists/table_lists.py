@@ -14,11 +14,11 @@ from importlib import resources
 from scribblegen.class_lists.listed import (
     ListedClasses,
     colour_of,
-    got,
     id_of,
     in_order_of_ids,
     name_of,
 )
+from scribblegen.text_files import shown
 
 Rows = Sequence[dict[str, str]]
 
@@ -52,7 +52,7 @@ def check_no_table(lines: Sequence[str]) -> None:
         known = "; ".join(",".join(sorted(columns)) for columns, _ in FORMS)
         raise ValueError(
             f"a table of classes must have a header with the columns {known}; a list of names has "
-            f"no header and no commas. Got {got(lines[0])}."
+            f"no header and no commas. Got {shown(lines[0])}."
         )
 
 
@@ -96,7 +96,7 @@ def _cells(line: str, separator: str) -> list[str]:
     try:
         (cells,) = csv.reader([line], delimiter=separator, skipinitialspace=True)
     except csv.Error as error:
-        raise ValueError(f"it must be a table. Got {got(line)}: {error}.") from error
+        raise ValueError(f"it must be a table. Got {shown(line)}: {error}.") from error
     return [cell.strip() for cell in cells]
 
 
@@ -104,7 +104,7 @@ def _row(header: Sequence[str], line: str, separator: str) -> dict[str, str]:
     cells = _cells(line, separator)
     if len(cells) != len(header):
         raise ValueError(
-            f"every line must have {len(header)} cells, as the header has. Got {got(line)}."
+            f"every line must have {len(header)} cells, as the header has. Got {shown(line)}."
         )
     return dict(zip(header, cells, strict=True))
 

@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 from scribblegen.class_lists.listed import (
     ListedClasses,
     colour_of,
-    got,
     id_of,
     in_order_of_ids,
 )
+from scribblegen.text_files import shown
 
 _IGNORE = "__ignore__"
 _BACKGROUND = "_background_"
@@ -50,7 +50,7 @@ def from_labelme(lines: Sequence[str]) -> ListedClasses:
     if _IGNORE in names or _BACKGROUND in names[1:]:
         raise ValueError(
             f"{_IGNORE} must be the first line and {_BACKGROUND} the one after it, or the first, "
-            f"as LabelMe has them. Got {got(list(lines))}."
+            f"as LabelMe has them. Got {shown(list(lines))}."
         )
     if names and names[0] == _BACKGROUND:
         names[0] = "background"
@@ -65,7 +65,7 @@ def from_cvat(lines: Sequence[str]) -> ListedClasses:
             continue
         found = _CVAT.fullmatch(line)
         if found is None:
-            raise ValueError(f"every line must be label:R,G,B:parts:actions. Got {got(line)}.")
+            raise ValueError(f"every line must be label:R,G,B:parts:actions. Got {shown(line)}.")
         names.append(found[1].strip())
         if found[2]:
             palette.append(colour_of([int(v[:9]) for v in found[2].split(",")]))
@@ -100,7 +100,7 @@ def from_plain(lines: Sequence[str]) -> ListedClasses:
         raise ValueError(
             "a name a line is needed, or a list as LabelMe, CVAT, Roboflow, COCO, Supervisely, "
             "Label Studio or YOLO writes it (JSON as .json, YAML as .yaml). "
-            f"Got {got((marked or lines)[0])}."
+            f"Got {shown((marked or lines)[0])}."
         )
     return ListedClasses(tuple(lines))
 

@@ -4,17 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scribblegen.commands.command_line import is_to_launch, launch, refusals, set_up_logging
+from scribblegen.commands.command_line import is_to_launch, launch, set_up_logging
 
 if TYPE_CHECKING:
     from scribblegen.runs.config import OutputConfig
     from scribblegen.runs.generation import Progress
     from scribblegen.runs.open import Run
-
-_DEFAULT_PIPELINES = {
-    "tiny": "No `pipeline` given: using the small one that ships with scribblegen.",
-    "random": "No `pipeline` given: using a tiny one with random weights. Its twins mean nothing.",
-}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -24,18 +19,16 @@ def main(arguments: Sequence[str]) -> None:
     from scribblegen.methods.table import method_choice
     from scribblegen.runs.config import OutputConfig, RunConfig
 
-    with refusals("build"):
-        method_config, source_config, output_config, run_config = parse_configs(
-            (method_choice(), SOURCE, OutputConfig, RunConfig),
-            arguments,
-            program="scribblegen build",
-            description="Items of a source -> a dataset repository.",
-        )
-        if run_config.output_dir is None:
-            raise ValueError("`output_dir` must be given: the folder of the repository.")
+    method_config, source_config, output_config, run_config = parse_configs(
+        (method_choice(), SOURCE, OutputConfig, RunConfig),
+        arguments,
+        program="scribblegen build",
+        description="Items of a source -> a dataset repository.",
+    )
+    if run_config.output_dir is None:
+        raise ValueError("`output_dir` must be given: the folder of the repository.")
     if is_to_launch(run_config.num_processes):
-        with refusals("build"):  # once, here, rather than in every process
-            open_source(source_config)
+        open_source(source_config)  # once, here, rather than in every process
         launch(
             "build",
             run_config.num_processes,
@@ -52,19 +45,15 @@ def main(arguments: Sequence[str]) -> None:
 
     main_process = process_state().is_main_process
     set_up_logging(main_process)
-    with refusals("build"):
-        run = open_build(
-            source_config,
-            method_config,
-            output_config,
-            run_config.output_dir,
-            memory_budget=run_config.memory_budget,
-        )
-        pipeline = run.options.get("pipeline")
-        if main_process and getattr(method_config, "pipeline", pipeline) != pipeline:
-            print(_DEFAULT_PIPELINES[str(pipeline)])
-        with logging_redirect_tqdm():
-            progress = synthesize(run, finish=write_repository)
+    run = open_build(
+        source_config,
+        method_config,
+        output_config,
+        run_config.output_dir,
+        memory_budget=run_config.memory_budget,
+    )
+    with logging_redirect_tqdm():
+        progress = synthesize(run, finish=write_repository)
     if main_process:
         _print_summary(run_config.output_dir, progress)
         if run_config.profile:

@@ -1,4 +1,4 @@
-"""What every command does alike: end with one message, launch processes, set up the log."""
+"""What every command does alike: launch processes, set up the log."""
 
 import logging
 import os
@@ -9,20 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from scribblegen.last_resort import INTERRUPTED, speaks_for_itself
-
-
-@contextmanager
-def refusals(
-    command: str, kinds: tuple[type[Exception], ...] = (ValueError, OSError)
-) -> Iterator[None]:
-    """Ends the command with one message where its user can mend what is wrong."""
-    try:
-        yield
-    except kinds as error:
-        if not speaks_for_itself(error):
-            raise
-        sys.exit(f"scribblegen {command}: {error}")
+from scribblegen.last_resort import INTERRUPTED
 
 
 def is_to_launch(num_processes: int) -> bool:

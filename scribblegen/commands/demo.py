@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scribblegen.builders.config import ScenesConfig
 from scribblegen.builders.sources import SOURCE
-from scribblegen.commands.command_line import refusals, set_up_logging
+from scribblegen.commands.command_line import set_up_logging
 from scribblegen.configs import parse_configs
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.option_parser import OptionParser
@@ -41,8 +41,7 @@ def demo(arguments: Sequence[str]) -> None:
     )
     options = parser.parse_args(arguments)
     set_up_logging(main_process=True)
-    with refusals("demo"):
-        run_demo(options.output_dir)
+    run_demo(options.output_dir)
 
 
 def demo_options() -> tuple[ScenesConfig, ScribbleGenConfig, OutputConfig]:

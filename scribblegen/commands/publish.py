@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from scribblegen.commands.command_line import refusals, set_up_logging
-from scribblegen.hub.upload import Uploaded
+from scribblegen.commands.command_line import set_up_logging
 from scribblegen.option_parser import OptionParser
-from scribblegen.runs.manifest import MANIFEST
+
+if TYPE_CHECKING:
+    from scribblegen.hub.upload import Uploaded
 
 _MODEL_FILES = ("config.json", "model_index.json")
 _MOST_SHOWN = 12
@@ -34,13 +35,10 @@ def publish(arguments: Sequence[str]) -> None:
         "--no_verify", action="store_true", help="Do not read back what was published."
     )
     options = vars(parser.parse_args(arguments))
-    from huggingface_hub.errors import HfHubHTTPError
-
     set_up_logging(main_process=True)
-    with refusals("publish", (ValueError, OSError, RuntimeError, HfHubHTTPError)):
-        options["private"] = options["private"] or None
-        options["verify"] = not options.pop("no_verify")
-        print(publish_folder(**options))
+    options["private"] = options["private"] or None
+    options["verify"] = not options.pop("no_verify")
+    print(publish_folder(**options))
 
 
 def publish_folder(folder: str, repo_id: str, **options: Any) -> str:
@@ -86,6 +84,8 @@ def publish_folder(folder: str, repo_id: str, **options: Any) -> str:
 
 
 def _holds_run(folder: Path) -> bool:
+    from scribblegen.runs.manifest import MANIFEST  # loads pyarrow
+
     return (folder / MANIFEST).is_file()
 
 
@@ -120,7 +120,7 @@ def _publishable(folder: Path, depth: int = 3) -> list[Path]:
     return runs + models
 
 
-def _summary(uploaded: Uploaded, verified: bool) -> list[str]:
+def _summary(uploaded: "Uploaded", verified: bool) -> list[str]:
     sent = f"{len(uploaded.sent)} files, {uploaded.bytes_sent / 1e6:.1f} MB"
     lines = [
         f"sent           {sent if uploaded.sent else 'nothing: all of it was there'}",

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scribblegen.commands.command_line import is_to_launch, launch, refusals, set_up_logging
+from scribblegen.commands.command_line import is_to_launch, launch, set_up_logging
 
 
 def train_controlnet(arguments: Sequence[str]) -> None:
@@ -89,15 +89,14 @@ def train_segmentation(arguments: Sequence[str]) -> None:
         num_processes: int = option(1, "Processes on this machine, through `accelerate launch`.")
 
     command = "train-segmentation"
-    with refusals(command):
-        config, processes = parse_configs(
-            (SegmentationConfig, Processes),
-            arguments,
-            program=f"scribblegen {command}",
-            description="Trains a segmentor on real and synthetic subsets.",
-        )
-        if config.output_dir is None or not any(a.startswith("--output_dir") for a in arguments):
-            raise ValueError("`output_dir` must be given: the folder of the trained model.")
+    config, processes = parse_configs(
+        (SegmentationConfig, Processes),
+        arguments,
+        program=f"scribblegen {command}",
+        description="Trains a segmentor on real and synthetic subsets.",
+    )
+    if config.output_dir is None or not any(a.startswith("--output_dir") for a in arguments):
+        raise ValueError("`output_dir` must be given: the folder of the trained model.")
     if is_to_launch(processes.num_processes):
         advice = "Go on with --resume_from_checkpoint latest."
         launch("train-segmentation", processes.num_processes, arguments, advice)
@@ -108,8 +107,7 @@ def train_segmentation(arguments: Sequence[str]) -> None:
 
     main_process = process_state().is_main_process
     set_up_logging(main_process)
-    with refusals(command):
-        measured = train(config)
+    measured = train(config)
     if main_process:
         for key, value in measured.items():
             if isinstance(value, float) and "_iou_" in f"{key}_":
@@ -139,16 +137,15 @@ def _train(
     from scribblegen.configs import parse_configs
 
     command = f"train-{name}"
-    with refusals(command):
-        configs = parse_configs(
-            (PHOTOGRAPHS, *config_types),
-            arguments,
-            program=f"scribblegen {command}",
-            description=description,
-        )
-        run_config = configs[-1]
-        if run_config.output_dir is None:
-            raise ValueError("`output_dir` must be given: the folder of the trained model.")
+    configs = parse_configs(
+        (PHOTOGRAPHS, *config_types),
+        arguments,
+        program=f"scribblegen {command}",
+        description=description,
+    )
+    run_config = configs[-1]
+    if run_config.output_dir is None:
+        raise ValueError("`output_dir` must be given: the folder of the trained model.")
     if is_to_launch(run_config.num_processes):
         advice = "Go on with --resume_from_checkpoint latest."
         launch(command, run_config.num_processes, arguments, advice)
@@ -159,7 +156,6 @@ def _train(
     from scribblegen.runs.processes import process_state
 
     set_up_logging(process_state().is_main_process)
-    with refusals(command, (ValueError, OSError, FloatingPointError)):
-        with logging_redirect_tqdm():
-            for trainer in trainers(*configs):
-                print(trainer.train())
+    with logging_redirect_tqdm():
+        for trainer in trainers(*configs):
+            print(trainer.train())

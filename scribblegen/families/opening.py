@@ -1,7 +1,6 @@
 """The networks that a method's options name, in the form that suits this machine."""
 
 import logging
-from typing import Any
 
 import torch
 from accelerate.utils import broadcast_object_list
@@ -57,7 +56,7 @@ def open_family(
 
 def settled_rows(
     config: PipelineConfig,
-    family: Any,
+    family: StableDiffusion,
     *,
     most_rows: int,
     begun: int | None,

@@ -1,5 +1,6 @@
 """Options of ScribbleGen -> the opened method: networks, rows of a call, the judge of twins."""
 
+import logging
 from dataclasses import replace
 
 from scribblegen.families.config import AUTO_ROWS
@@ -8,7 +9,14 @@ from scribblegen.families.stable_diffusion.conditioning import num_conditioning_
 from scribblegen.methods.base import Opening
 from scribblegen.methods.scribblegen import ScribbleGen
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.tiny import default_pipeline
+from scribblegen.tiny import RANDOM, TINY, default_pipeline
+
+logger = logging.getLogger(__name__)
+
+_DEFAULTS = {
+    TINY: "the small one that ships with scribblegen.",
+    RANDOM: "a tiny one with random weights. Its twins mean nothing.",
+}
 
 
 def open_method(config: ScribbleGenConfig, opening: Opening) -> ScribbleGen:
@@ -24,6 +32,7 @@ def open_method(config: ScribbleGenConfig, opening: Opening) -> ScribbleGen:
         if config.pipeline is None:
             default = default_pipeline(train.classes, config.conditioning_encoding)
             config = replace(config, pipeline=default)
+            logger.info("No `pipeline` given: using %s", _DEFAULTS[default])
         family = open_family(config, channels, controlnet=config.controlnet)
     if config.rows == AUTO_ROWS:
         twins = len(train) * config.replicates * len(config.guidance_scales)

@@ -7,9 +7,9 @@ from typing import Any
 
 from scribblegen.methods.base import Subset
 from scribblegen.runs.folder import RunError
+from scribblegen.text_files import cut
 
 _MOST_NAMED = 3  # subsets, and reasons
-_LONGEST_REASON = 200
 
 
 def check_not_empty(
@@ -80,8 +80,7 @@ def _reasons(subsets: Sequence[str], units: Sequence[Mapping[str, Any]]) -> Coun
 
 def _commonest(reasons: Counter[str]) -> str:
     return "; ".join(
-        f"{reason[:_LONGEST_REASON]} ({count})"
-        for reason, count in reasons.most_common(_MOST_NAMED)
+        f"{cut(reason)} ({count})" for reason, count in reasons.most_common(_MOST_NAMED)
     )
 
 

@@ -8,7 +8,6 @@ from scribblegen.classes import Classes
 
 TINY = "tiny"  # trained on procedural scenes; it draws their classes and nothing else
 RANDOM = "random"  # of any classes; its pictures mean nothing
-BUILT_IN = (TINY, RANDOM)
 
 
 def tiny_folder() -> Path:

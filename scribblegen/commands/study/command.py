@@ -2,18 +2,15 @@
 
 from collections.abc import Sequence
 
-from scribblegen.commands.command_line import refusals, set_up_logging
+from scribblegen.commands.command_line import set_up_logging
 
 
 def study(arguments: Sequence[str]) -> None:
     """`scribblegen study`."""
-    with refusals("study"):
-        from scribblegen.commands.study.plan import read_study
+    from scribblegen.commands.study.plan import read_study
 
-        plan, run_config = read_study(arguments)
+    plan, run_config = read_study(arguments)
     from scribblegen.commands.study.run import run_study
-    from scribblegen.runs.folder import RunError
 
     set_up_logging(main_process=True)
-    with refusals("study", (RunError, ValueError, OSError, FloatingPointError)):
-        print(run_study(plan, str(run_config.output_dir), num_processes=run_config.num_processes))
+    print(run_study(plan, str(run_config.output_dir), num_processes=run_config.num_processes))

@@ -53,17 +53,10 @@ class StableDiffusionDenoiser:
         *,
         shared: frozenset[str] | None = None,
     ) -> Tensor:
-        """One call; every row has its own everything.
+        """See `Denoiser.__call__`; the output is epsilon or v, as the schedule says.
 
-        Args:
-            latents: (B, C, h, w), noisy.
-            timesteps: (B,) int64.
-            condition: "prompt" (B, T, D); where the ControlNet is used "conditioning" (B, D, h, w)
-                and "conditioning_scale" (B,), the factor on its residuals.
-            shared: see `Denoiser.__call__`.
-
-        Returns:
-            (B, C, h, w) float32: epsilon or v, as the schedule says.
+        The names of `condition` are "prompt" (B, T, D) and, where the ControlNet is used,
+        "conditioning" (B, D, h, w) and "conditioning_scale" (B,), the factor on its residuals.
         """
         # A lone pair is called as the stock pipeline calls it, and so gives the same bits.
         has_halves = len(latents) % 2 == 0 and len(latents) > 2
