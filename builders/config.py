@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from scribblegen.configs import option
-from scribblegen.scribbles.label_conventions import CONVENTIONS, IDS
+from scribblegen.scribbles.label_conventions import CONVENTIONS, parse_label_map
 
 SCRIBBLE_ORIGINS = ("auto", "files", "simulate", "mask")
 
@@ -97,19 +97,36 @@ class LabelFilesConfig(PhotographsConfig):
         None,
         "Reduce larger photographs, with their labels, to this many pixels on the longer side.",
     )
-    label_convention: str = option(
-        IDS,
-        "What values beside class ids mean unlabelled in label files: ids (255 alone), rloss (254 "
-        "too) or agmm (the number of classes too).",
+    label_convention: str | None = option(
+        None,
+        "What label files hold: ids (class ids; 255: nobody drew), one_based (ids from 1; 0: "
+        "nobody drew), binary (0, and 255 or 1), colors (those of the class list), palette_colors "
+        "(those of the files' palettes), rloss (254 is unlabelled too) or agmm (the number of "
+        "classes is). Where unset, ids, unless a look at some labels speaks against it.",
+    )
+    label_map: list[str] = option(
+        [], "Ids of the labels that are other classes here, such as 7:0 8:1; 255: nobody drew."
+    )
+    ignore_ids: list[int] = option(
+        [], "Ids of the labels where nobody drew, beside 255, such as 0 150."
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.max_side is not None and self.max_side < 1:
             raise ValueError(f"`max_side` must be at least 1. Got {self.max_side}.")
-        if self.label_convention not in CONVENTIONS:
+        if self.label_convention not in (None, *CONVENTIONS):
             raise ValueError(
                 f"`label_convention` must be one of {CONVENTIONS}. Got {self.label_convention!r}."
+            )
+        renamed = parse_label_map(self.label_map)
+        outside = [i for i in self.ignore_ids if not 0 <= i <= 255]
+        if outside:
+            raise ValueError(f"`ignore_ids` must be in 0..255. Got {outside[0]}.")
+        twice = sorted(renamed.keys() & set(self.ignore_ids))
+        if twice:
+            raise ValueError(
+                f"`ignore_ids` must not name what `label_map` renames. Got {twice[0]} in both."
             )
 
 

@@ -8,7 +8,8 @@
       splits/train.txt                        (optional: --ids splits/train.txt)
 
 A file belongs to the photograph of the same name. Labels are palette or grey PNGs of class ids,
-255 where nobody drew. Where there are only masks, scribbles are simulated.
+255 where nobody drew, or of another convention (`label_conventions.py`) that is named. Where there
+are only masks, scribbles are simulated.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,8 @@ from scribblegen.builders.files import (
     list_photographs,
     read_ids,
 )
-from scribblegen.builders.photographs import Photograph, read_label, reduced
+from scribblegen.builders.label_reader import LabelReader
+from scribblegen.builders.photographs import Photograph, reduced
 from scribblegen.images import decode_image
 from scribblegen.records import Sample
 from scribblegen.sources import PhotographSource
@@ -80,7 +82,7 @@ class FolderSource(PhotographSource):
             listed = read_ids(inside if inside.is_file() else Path(ids))
         classes = folder_classes(self.data_dir, config.classes)
         super().__init__(classes, listed[: config.max_samples])
-        self.max_side, self.convention = config.max_side, config.label_convention
+        self.max_side, self.reader = config.max_side, LabelReader.of(config, classes)
         self.annotator = Annotator.of(config, classes, has_scribbles=self.scribble_dir is not None)
 
     def load(self, index: int) -> Sample:
@@ -89,17 +91,17 @@ class FolderSource(PhotographSource):
         photograph_file = photograph.read_bytes()
         image, image_file = decode_image(photograph_file)
         mask, drawn = (
-            read_label(
-                None if file is None else file.read_bytes(),
-                photograph_file,
-                self.convention,
-                len(self.classes),
-            )
+            self.reader.read(None if file is None else file.read_bytes(), photograph_file)
             for file in reversed(label_files)
         )
         found = reduced(Photograph(image, image_file, drawn, mask), self.max_side)
         scribble = self.annotator.scribble(source_id, found.drawn, found.mask)
         return Sample(source_id, found.image, scribble, found.mask, image_file=found.image_file)
+
+    def label_files(self, index: int) -> dict[str, bytes]:
+        _, scribble, mask = self._files(self.source_ids[index])
+        files = {"scribble": scribble, "mask": mask}
+        return {kind: path.read_bytes() for kind, path in files.items() if path is not None}
 
     def content_keys(self) -> Sequence[str]:
         def key(source_id: str) -> str:

@@ -12,6 +12,7 @@ import datasets
 from scribblegen.builders.base import SourceBuilder
 from scribblegen.builders.config import HubConfig
 from scribblegen.builders.hub_classes import dataset_classes
+from scribblegen.builders.label_reader import LabelReader
 from scribblegen.builders.rows import RowSource, own_folders, split_rows
 
 
@@ -43,7 +44,7 @@ class HubSource(RowSource):
             _row_ids(rows, config.id_column, split),
             config,
             max_side=config.max_side,
-            convention=config.label_convention,
+            reader=LabelReader.of(config, classes),
             folders=own_folders(str(config.dataset_name)),
         )
 

@@ -21,8 +21,9 @@ from scribblegen.builders.annotator import Annotator
 from scribblegen.builders.base import SourceBuilder
 from scribblegen.builders.config import PascalScribbleConfig
 from scribblegen.builders.files import check_data_dir, content_key, find_folder, folder_classes
+from scribblegen.builders.label_reader import LabelReader
 from scribblegen.builders.pascal_lists import listed_ids
-from scribblegen.builders.photographs import Photograph, read_label, reduced
+from scribblegen.builders.photographs import Photograph, reduced
 from scribblegen.images import BadImageError, decode_image
 from scribblegen.records import Sample
 from scribblegen.scribbles.files import read_polyline_text, read_scribblesup_xml
@@ -91,7 +92,7 @@ class PascalScribbleSource(PhotographSource):
         labelled = self.scribbles if self.draws else self.masks
         listed = listed_ids(ids, roots, [i for i in sorted(self.photographs) if i in labelled])
         super().__init__(classes, listed[: config.max_samples])
-        self.max_side, self.convention = config.max_side, config.label_convention
+        self.max_side, self.reader = config.max_side, LabelReader.of(config, classes)
 
     def load(self, index: int) -> Sample:
         source_id = self.source_ids[index]
@@ -116,6 +117,15 @@ class PascalScribbleSource(PhotographSource):
             scribble = found.drawn
         return Sample(source_id, found.image, scribble, found.mask, image_file=found.image_file)
 
+    def label_files(self, index: int) -> dict[str, bytes]:
+        source_id = self.source_ids[index]
+        files = {"scribble": self.scribbles.get(source_id), "mask": self.masks.get(source_id)}
+        return {
+            kind: path.read_bytes()
+            for kind, path in files.items()
+            if path is not None and path.suffix.lower() == ".png"
+        }
+
     def content_keys(self) -> Sequence[str]:
         def key(source_id: str) -> str:
             labels = (self.scribbles.get(source_id), self.masks.get(source_id))
@@ -127,7 +137,7 @@ class PascalScribbleSource(PhotographSource):
     def _label(self, path: Path | None, photograph: bytes) -> np.ndarray | None:
         """(H, W) uint8 class ids; None where there is no file."""
         file = None if path is None else path.read_bytes()
-        return read_label(file, photograph, self.convention, len(self.classes))
+        return self.reader.read(file, photograph)
 
     def _strokes(self, path: Path, height: int, width: int) -> list[Stroke]:
         try:

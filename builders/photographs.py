@@ -1,12 +1,11 @@
-"""A photograph and its labels as they are read: label values of others, and too large a size."""
+"""A photograph and its labels as they are read, and reduced where they are too large."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from scribblegen.families.stable_diffusion.conditioning import fit_scribble
-from scribblegen.images import decode_label, resize_image, resize_label
-from scribblegen.scribbles.label_conventions import from_convention
+from scribblegen.images import resize_image, resize_label
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,25 +23,6 @@ class Photograph:
     image_file: bytes | None = None
     drawn: np.ndarray | None = None
     mask: np.ndarray | None = None
-
-
-def read_label(
-    file: bytes | None, photograph: bytes, convention: str, num_classes: int
-) -> np.ndarray | None:
-    """The label in a file, (H, W) uint8 class ids; None where there is no file.
-
-    Args:
-        file: palette or grey PNG.
-        photograph: the file that it lies over; a label that is turned must be turned as it is.
-        convention: the convention of its values, one of `label_conventions.CONVENTIONS`.
-        num_classes: how many classes the source has.
-
-    Raises:
-        BadImageError: the file is no label.
-    """
-    if file is None:
-        return None
-    return from_convention(decode_label(file, photograph), convention, num_classes)
 
 
 def reduced(photograph: Photograph, max_side: int | None) -> Photograph:

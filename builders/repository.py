@@ -14,7 +14,8 @@ from datasets import ClassLabel, Features, Image, List, Value
 from scribblegen.cards.dataset import render_dataset_card
 from scribblegen.cards.gallery import GalleryRow, draw_scribble, render_gallery
 from scribblegen.classes import Classes
-from scribblegen.images import decode_image, decode_label
+from scribblegen.images import decode_image
+from scribblegen.label_pictures import decode_label
 from scribblegen.parquet_files import reading_shard
 from scribblegen.runs.atomic_files import write_atomically
 from scribblegen.runs.folder import CONFIG_FILE

@@ -16,13 +16,13 @@ from huggingface_hub.file_download import repo_folder_name
 
 from scribblegen.builders.annotator import Annotator
 from scribblegen.builders.config import PhotographsConfig
-from scribblegen.builders.photographs import Photograph, read_label, reduced
+from scribblegen.builders.label_reader import LabelReader
+from scribblegen.builders.photographs import Photograph, reduced
 from scribblegen.classes import Classes
 from scribblegen.images import BadImageError, decode_image
 from scribblegen.parquet_files import reading_rows
 from scribblegen.picture_cells import cell_file
 from scribblegen.records import Sample
-from scribblegen.scribbles.label_conventions import IDS
 from scribblegen.sources import PhotographSource
 
 
@@ -78,7 +78,7 @@ class RowSource(PhotographSource):
         source_ids: the ids of the rows.
         config: how scribbles are drawn.
         max_side: larger photographs are reduced to this many pixels.
-        convention: the convention of the label values, one of `label_conventions.CONVENTIONS`.
+        reader: reads the labels; as class ids where None.
         folders: where the files lie that picture cells may name, as of `own_folders`. Where
             empty, cells must hold bytes.
     """
@@ -92,12 +92,13 @@ class RowSource(PhotographSource):
         config: PhotographsConfig,
         *,
         max_side: int | None = None,
-        convention: str = IDS,
+        reader: LabelReader | None = None,
         folders: Sequence[Path] = (),
     ) -> None:
         super().__init__(classes, source_ids)
         self.folders = tuple(folders)
-        self.columns, self.max_side, self.convention = columns, max_side, convention
+        self.columns, self.max_side = columns, max_side
+        self.reader = reader or LabelReader.of_ids(classes)
         used = [name for name in columns.values() if name is not None]
         self.rows = rows.select_columns(list(dict.fromkeys(used)))
         for name in self.rows.column_names:
@@ -112,15 +113,20 @@ class RowSource(PhotographSource):
             raise BadImageError("no image")
         image, image_file = decode_image(photograph)
         files = [self._file(row, name) for name in ("label", "mask")]
-        drawn, mask = (
-            read_label(file, photograph, self.convention, len(self.classes)) for file in files
-        )
+        drawn, mask = (self.reader.read(file, photograph) for file in files)
         found = reduced(Photograph(image, image_file, drawn, mask), self.max_side)
         scribble = self.annotator.scribble(source_id, found.drawn, found.mask)
         caption = self.columns["caption"] and row[self.columns["caption"]]
         return Sample(
             source_id, found.image, scribble, found.mask, caption or None, found.image_file
         )
+
+    def label_files(self, index: int) -> dict[str, bytes]:
+        row = self.rows[index]
+        names = ("label",) if self.annotator.origin == "files" else ()
+        files = {name: self._present_file(row, name) for name in (*names, "mask")}
+        kinds = {"label": "scribble", "mask": "mask"}
+        return {kinds[name]: file for name, file in files.items() if file}
 
     def content_keys(self) -> Sequence[str]:
         return [self._key(row) for row in self.rows]

@@ -6,7 +6,7 @@ Nothing heavy is imported before a source is opened: the command line reads the 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scribblegen.builders.config import PhotographsConfig
+from scribblegen.builders.config import LabelFilesConfig, PhotographsConfig
 from scribblegen.choices import Choice, import_name
 from scribblegen.configs import to_dict
 
@@ -87,6 +87,7 @@ def open_source(config: Any, split: str = "train") -> "Source[Any] | None":
     Raises:
         ValueError, FileNotFoundError: the source cannot be opened as configured.
     """
+    from scribblegen.builders.label_check import check_labels
     from scribblegen.sources import select_fraction
 
     name = source_name(config)
@@ -94,9 +95,12 @@ def open_source(config: Any, split: str = "train") -> "Source[Any] | None":
     ids = options.get("ids" if split == "train" else f"{split}_ids")
     if split != "train" and ids is None:
         return None
-    source: Source[Any] = import_name(SOURCES[name].open)(config, ids)
-    if len(source) == 0:
+    opened = import_name(SOURCES[name].open)(config, ids)
+    if len(opened) == 0:
         raise ValueError(f"the {split} split of source {name} holds no item.")
+    if isinstance(config, LabelFilesConfig):
+        check_labels(opened, config.label_convention)
+    source: Source[Any] = opened
     return source if split != "train" else select_fraction(source, options.get("train_fraction", 1))
 
 

@@ -4,8 +4,7 @@ Inside scribblegen a label is a (H, W) uint8 array of class ids 0..K-1, and `IGN
 nobody drew. Other conventions are converted at the border (`label_conventions.py`).
 """
 
-import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
@@ -14,8 +13,6 @@ import numpy as np
 from scribblegen.class_lists.listed import check_names
 from scribblegen.class_lists.read import read_class_list
 from scribblegen.text_files import shown
-
-log = logging.getLogger(__name__)
 
 IGNORE_INDEX = 255
 MAX_CLASSES = 254  # ids 0..253: 254 (padding elsewhere) and 255 never become classes
@@ -30,10 +27,13 @@ class Classes:
     Args:
         names: The K names, in the order of the ids.
         palette: The K colours (R, G, B), each 0..255. Defaults to the PASCAL VOC colour sequence.
+        first_id: The number that the class list gives the class of id 0; label files are likely
+            to count so too, and no more is made of it.
     """
 
     names: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...] = ()
+    first_id: int = field(default=0, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.names) <= MAX_CLASSES:
@@ -101,7 +101,7 @@ def load_classes(spec: str | Path) -> Classes:
     """Reads classes from a known label space (`voc`, `ade20k`), a file, or comma-separated names.
 
     A file is a class list as a tool writes it: `class_lists` tells which, and which ids and
-    colours each of them has. Where a list counts from 1, a warning says so.
+    colours each of them has.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -111,7 +111,9 @@ def load_classes(spec: str | Path) -> Classes:
     text = str(spec)
     if text in LABEL_SPACES:
         listed = resources.files("scribblegen") / "label_spaces" / f"{text}.txt"
-        return Classes(tuple(listed.read_text("utf-8").splitlines()))
+        # The masks of ADE20K count from 1: 0 is where nobody drew.
+        first_id = int(text == "ade20k")
+        return Classes(tuple(listed.read_text("utf-8").splitlines()), first_id=first_id)
     path = Path(text)
     if "," in text and not is_file(path):
         names = tuple(name.strip() for name in text.split(","))
@@ -126,15 +128,7 @@ def load_classes(spec: str | Path) -> Classes:
         found = read_class_list(path)
     except ValueError as error:
         raise ValueError(f"`classes` file {path} is not a class list: {error}") from error
-    if found.first_id:
-        log.warning(
-            "`classes` file %s counts from %d: %s has id 0 here. Masks that count so too must be "
-            "brought to that: 1 less, and 255 where nobody drew.",
-            path,
-            found.first_id,
-            shown(found.names[0]),
-        )
-    return Classes(found.names, found.palette)
+    return Classes(found.names, found.palette, found.first_id)
 
 
 def is_file(path: Path) -> bool:

@@ -177,7 +177,10 @@ def _check(
         factory = known[key].default_factory
         if value == [] and factory is not MISSING and factory():
             raise ValueError(f"`{key}` in {where} must hold at least one value.")
-        if known[key].type in (str, str | None) and not isinstance(value, str | None):
+        texts = value if wants_list and known[key].type == list[str] else [value]
+        if known[key].type in (str, str | None, list[str]) and not all(
+            isinstance(text, str | None) for text in texts
+        ):
             # YAML reads 8:16 as 496 and no as False: the text that was meant is lost.
             raise ValueError(
                 f"`{key}` in {where} must be text. Got {shown(value)}. Put it in quotes."

@@ -10,21 +10,19 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from scribblegen.classes import Classes
 from scribblegen.colour_profiles import to_srgb
 from scribblegen.depths import depth_of, eight_bit
-from scribblegen.label_files import altered_values, png_damage
 from scribblegen.photograph_files import is_bare
 
 if TYPE_CHECKING:
     import torch
 
 IMAGE_FORMATS = ("webp", "png", "jpeg")
-_AS_STORED = 1  # the EXIF orientation of a picture that needs no turning
 # What PIL raises for damaged files, found by damaging some.
-_PIL_ERRORS = (
+PIL_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -55,8 +53,8 @@ def decode_image(data: bytes) -> tuple[np.ndarray, bytes | None]:
         BadImageError: If the file is truncated, unreadable or of a dangerous size, holds NaN, or
             whole numbers of 32 bits or floats outside 0..1, whose range is not clear.
     """
-    picture = _open(data)
-    upright = _upright(picture)
+    picture = open_picture(data)
+    upright = turned_upright(picture)
     as_is = picture.mode == "RGB" and is_bare(data, picture.format)
     if upright.mode.startswith("I") or upright.mode == "F":
         try:
@@ -69,61 +67,6 @@ def decode_image(data: bytes) -> tuple[np.ndarray, bytes | None]:
         layer = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return np.asarray(upright.convert("RGB")), data if as_is else None
-
-
-def decode_label(data: bytes, photograph: bytes | None = None) -> np.ndarray:
-    """Decodes a label file, (H, W) uint8: palette or grey PNG, whose values are class ids.
-
-    A label whose EXIF says how it is to be turned is turned so, as its photograph is. One that
-    says nothing lies upright.
-
-    Args:
-        data: the file.
-        photograph: the file of the photograph that it lies over; its EXIF must say the same, where
-            the label's says anything, for the size of a square or of a half turn tells nothing.
-
-    Raises:
-        BadImageError: If the file is unreadable or damaged (every checksum of a PNG is verified),
-            lossy, coloured, of several pictures, has values outside 0..255, or is turned otherwise
-            than its photograph.
-    """
-    picture = _open_exact(data, "label is")
-    depth = depth_of(picture, data)
-    turned = _orientation(picture, data)
-    if photograph is not None and turned != _AS_STORED:
-        expected = _orientation(_open(photograph), photograph)
-        if turned != expected:
-            raise BadImageError(
-                f"label is turned otherwise than its photograph: EXIF orientation {turned} and "
-                f"{expected}"
-            )
-    picture = _upright(picture)
-    if picture.mode == "L" and depth in (2, 4):
-        return np.asarray(picture) // np.uint8(255 // (2**depth - 1))  # PIL spreads it over 0..255
-    if picture.mode in ("P", "L"):
-        return np.asarray(picture)
-    if picture.mode in ("1", "I", "I;16", "I;16B"):
-        values = np.asarray(picture).astype(np.int64)
-        outside = values[(values < 0) | (values > 255)]
-        if outside.size:
-            raise BadImageError(f"label holds {outside[0]}, outside 0..255")
-        return values.astype(np.uint8)
-    raise BadImageError(f"label is coloured (mode {picture.mode}); class ids are needed")
-
-
-def decode_weights(data: bytes) -> np.ndarray:
-    """Decodes a map of weights, (H, W): uint8 of a grey picture, float32 of one of floats (TIFF).
-
-    Raises:
-        BadImageError: unreadable, damaged, lossy, of another kind, or with NaN or infinity in it.
-    """
-    picture = _open_exact(data, "weights are")
-    if picture.mode not in ("L", "F"):
-        raise BadImageError(f"weights are of mode {picture.mode}; grey or floats are needed")
-    weights = np.asarray(_upright(picture))
-    if not np.isfinite(weights).all():
-        raise BadImageError("weights hold values that are no numbers (NaN or infinity)")
-    return weights
 
 
 def encode_image(image: np.ndarray, image_format: str) -> bytes:
@@ -180,50 +123,31 @@ def tensor_to_image(tensor: "torch.Tensor") -> np.ndarray:
     return (unit * 255).round().astype(np.uint8)
 
 
-def _open(data: bytes) -> Image.Image:
+def open_picture(data: bytes, *, load: bool = True) -> Image.Image:
+    """A picture file as PIL opens it; with its pixels, where `load`.
+
+    Raises:
+        BadImageError: the file is unreadable or of a dangerous size.
+    """
     try:
         with warnings.catch_warnings():
             # A picture past PIL's size warning is refused like one past its error.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(data))
-            picture.load()
+            if load:
+                picture.load()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadImageError(f"dangerous size: {error}") from error
     except UnidentifiedImageError as error:
         raise BadImageError("not a picture file") from error
-    except _PIL_ERRORS as error:
+    except PIL_ERRORS as error:
         raise BadImageError(f"unreadable: {error}") from error
     return picture
 
 
-def _open_exact(data: bytes, subject: str) -> Image.Image:
-    """Opens a file whose values must be those that were written; `subject` begins the reason."""
-    if damage := png_damage(data):
-        raise BadImageError(f"unreadable: {damage}")
-    picture = _open(data)
-    try:
-        fault = altered_values(picture, data)
-    except _PIL_ERRORS as error:
-        raise BadImageError(f"unreadable: {error}") from error
-    if fault:
-        raise BadImageError(f"{subject} {fault}")
-    return picture
-
-
-def _upright(picture: Image.Image) -> Image.Image:
+def turned_upright(picture: Image.Image) -> Image.Image:
     """The picture turned as its EXIF says; a copy where it says nothing."""
     try:
         return ImageOps.exif_transpose(picture)
-    except _PIL_ERRORS as error:
+    except PIL_ERRORS as error:
         raise BadImageError(f"unreadable EXIF: {error}") from error
-
-
-def _orientation(picture: Image.Image, data: bytes) -> int:
-    """How EXIF says that a picture was stored: 1, as it is to be shown, or turned, 2 to 8."""
-    try:
-        if picture.format == "TIFF":  # turned as it was loaded, and its tag dropped
-            picture = Image.open(io.BytesIO(data))
-        found = picture.getexif().get(ExifTags.Base.Orientation)
-    except _PIL_ERRORS as error:
-        raise BadImageError(f"unreadable EXIF: {error}") from error
-    return found if isinstance(found, int) and 2 <= found <= 8 else _AS_STORED

@@ -16,7 +16,8 @@ from PIL import Image
 from scribblegen.builders.config import FolderConfig
 from scribblegen.commands.build import build, open_build
 from scribblegen.families.open import load_diffusion
-from scribblegen.images import decode_image, decode_label
+from scribblegen.images import decode_image
+from scribblegen.label_pictures import decode_label
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.runs.config import OutputConfig
 from scribblegen.runs.folder import RunError, lock_folder

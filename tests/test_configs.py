@@ -102,6 +102,8 @@ def other_value(name: str, default: Any, kind: Any) -> Any:
         "scribble_error_rate": 0.03,
         "scene_size": 16,
         "label_convention": "rloss",
+        "label_map": ["7:0", "8:1"],
+        "ignore_ids": [0, 150],
         "prompt_templates": ["A {class}", "- no: {class} 'x'"],
         "encode_ratio_mode": "fixed",
         "null_condition": "hint",

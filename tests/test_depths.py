@@ -9,7 +9,8 @@ from PIL import Image
 
 from scribblegen.builders.config import FolderConfig
 from scribblegen.builders.sources import open_source
-from scribblegen.images import BadImageError, decode_image, decode_weights
+from scribblegen.images import BadImageError, decode_image
+from scribblegen.label_pictures import decode_weights
 from scribblegen.records import Rejection, Sample
 
 

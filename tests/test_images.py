@@ -16,8 +16,6 @@ from scribblegen.images import (
     IMAGE_FORMATS,
     BadImageError,
     decode_image,
-    decode_label,
-    decode_weights,
     encode_image,
     encode_label,
     image_to_tensor,
@@ -25,6 +23,7 @@ from scribblegen.images import (
     resize_label,
     tensor_to_image,
 )
+from scribblegen.label_pictures import decode_label, decode_weights
 
 HEIGHT, WIDTH = 20, 32
 ORIENTATION = 0x0112

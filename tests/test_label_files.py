@@ -9,7 +9,8 @@ import pytest
 from PIL import Image, features
 
 from scribblegen.classes import load_classes
-from scribblegen.images import BadImageError, decode_label, decode_weights, encode_label
+from scribblegen.images import BadImageError, encode_label
+from scribblegen.label_pictures import decode_label, decode_weights
 
 HEIGHT, WIDTH = 24, 30
 FLIPS = 300
@@ -122,8 +123,16 @@ def test_a_lossy_label_is_refused_with_the_reason(file_format, options, reason):
 
 
 def test_a_lossless_webp_is_refused_for_its_colours_alone():
+    coloured = np.stack([LABEL, LABEL, 20 - LABEL], axis=-1)
     with pytest.raises(BadImageError, match=r"coloured \(mode RGB\)"):
-        decode_label(file_of(LABEL, "WEBP", lossless=True))
+        decode_label(file_of(coloured, "WEBP", lossless=True))
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "BMP", "TIFF", "WEBP"])
+def test_grey_in_three_equal_channels_is_read_as_grey(file_format):
+    options = {"lossless": True} if file_format == "WEBP" else {}
+    grey = np.stack([LABEL] * 3, axis=-1)
+    assert np.array_equal(decode_label(file_of(grey, file_format, **options)), LABEL)
 
 
 @pytest.mark.parametrize(

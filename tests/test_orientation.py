@@ -9,7 +9,8 @@ from PIL import Image
 
 from scribblegen.builders.config import FolderConfig, HubConfig, PascalScribbleConfig
 from scribblegen.builders.sources import open_source
-from scribblegen.images import BadImageError, decode_label, decode_weights
+from scribblegen.images import BadImageError
+from scribblegen.label_pictures import decode_label, decode_weights
 from scribblegen.records import Rejection, Sample
 
 ORIENTATION = 0x0112

@@ -13,7 +13,7 @@
 | `{"cat": 0, ...}` | label2id.json | the value |
 
 Where a tool counts from 1, 0 in its masks is where nothing was drawn; then the first class is id 0
-here and `first_id` is 1. Its masks must be brought to that: 1 less, and 255 where nobody drew.
+here and `first_id` is 1. `label_convention` one_based reads its masks so.
 """
 
 import re

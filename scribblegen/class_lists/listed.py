@@ -126,9 +126,9 @@ def _mended(ids: Sequence[int]) -> str:
     if list(ids) == list(range(1, len(ids) + 1)):
         return (
             "Where 0 in the masks is a class, list it too; where nobody drew there, give the names "
-            "alone, in this order, and subtract 1 from the masks (0 becomes 255)."
+            "alone, in this order, and `label_convention` one_based."
         )
     return (
-        "Number classes and masks anew; or list the ids between as well, with names that no mask "
-        "needs."
+        "Number the classes anew, and rename the ids of the masks with `label_map`; or list the "
+        "ids between as well, with names that no mask needs."
     )

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from scribblegen.classes import IGNORE_INDEX
-from scribblegen.images import decode_label, decode_weights
+from scribblegen.label_pictures import decode_label, decode_weights
 
 LABEL = "label"
 # What a training sample holds besides: no map may have such a name.
