@@ -201,7 +201,7 @@ REFUSED = [
     ("a.json", '[{"name": "a", "id": [0]}]', "ids must be whole numbers. Got [0]"),
     ("a.json", '{"cat": 1e999}', "ids must be whole numbers. Got inf"),
     ("a.json", '{"cat": 0, "dog": 0}', "ids must run 0..1 without a gap. Got [0, 0]. Give every"),
-    ("a.json", '{"cat": 0, "dog": 2}', "Got [0, 2]. Number classes and masks anew; or list"),
+    ("a.json", '{"cat": 0, "dog": 2}', "Got [0, 2]. Number the classes anew, and rename"),
     ("a.json", '{"cat": 1, "dog": 2}', "Got [1, 2]. Where 0 in the masks is a class, list it too"),
     ("a.json", '{"cat": -1, "dog": 0}', "without a gap. Got [-1, 0]"),
     ("a.json", '{"-1": "cat", "0": "dog"}', "ids must be whole numbers. Got '-1'"),
