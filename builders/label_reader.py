@@ -21,6 +21,7 @@ from scribblegen.scribbles.label_conventions import (
 
 logger = logging.getLogger(__name__)
 _MOST_SHOWN = 5
+_AS_THEY_ARE = np.arange(256)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +81,10 @@ class LabelReader:
             return None
         label = open_label(file, photograph)
         if self.convention not in BY_COLOUR:
-            return self.table[label_values(label)]
+            return self._ids(label_values(label))
         if self.convention == PALETTE_COLORS and label.picture.mode not in ("P", "PA"):
             raise BadImageError(f"label has no palette (mode {label.picture.mode})")
-        return self.table[ids_of_colours(label_colours(label), self.classes)]
+        return self._ids(ids_of_colours(label_colours(label), self.classes))
+
+    def _ids(self, values: np.ndarray) -> np.ndarray:
+        return values if np.array_equal(self.table, _AS_THEY_ARE) else self.table[values]
