@@ -140,13 +140,14 @@ class PascalScribbleSource(PhotographSource):
         return self.reader.read(file, photograph)
 
     def _strokes(self, path: Path, height: int, width: int) -> list[Stroke]:
+        data = path.read_bytes()
         try:
+            # The reason of a rejection is published: the file's name tells nothing of the disk.
             if path.suffix.lower() == ".xml":
-                return read_scribblesup_xml(path, self.classes, (height, width))[0]
-            return read_polyline_text(path, len(self.classes))
+                return read_scribblesup_xml(data, path.name, self.classes, (height, width))[0]
+            return read_polyline_text(data, path.name, len(self.classes), (height, width))
         except ValueError as error:
-            # The reason of a rejection is published: it tells nothing of the disk.
-            raise BadImageError(str(error).replace(str(path), path.name)) from error
+            raise BadImageError(str(error)) from error
 
 
 class PascalScribble(SourceBuilder):

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -88,6 +90,72 @@ def test_parts_outside_the_picture_are_left_out():
     line = stroke([(-50, 10), (50, 10)])
     assert drawn(rasterise([line], 20, 20)).sum() == 60
     assert not drawn(rasterise([stroke([(-9, -9)])], 20, 20)).any()
+
+
+@pytest.mark.parametrize("rasteriser", RASTERISERS)
+def test_strokes_that_leave_the_picture_are_drawn_as_on_a_larger_one(rasteriser):
+    rng = np.random.default_rng(1)
+    for width in (1.0, 3.0, 4.5, 12.0):
+        for _ in range(12):
+            points = rng.uniform(-300, 390, (rng.integers(2, 7), 2))
+            points[rng.integers(len(points))] = (20, 50)  # so that most of them come back
+            larger = rasterise([stroke(points + 500, width=width)], 1100, 1090, rasteriser)
+            there = rasterise([stroke(points, width=width)], 100, 90, rasteriser)
+            assert drawn(there).any()
+            assert np.array_equal(there, larger[500:600, 500:590])
+
+
+@pytest.mark.parametrize("rasteriser", RASTERISERS)
+def test_points_far_outside_cost_nothing(rasteriser):
+    far = [[(-1e9, 10), (1e9, 10)], [(10, 10), (1e9, 10)], [(10, 10), (-1e9, 10), (10, 10)]]
+    tracemalloc.start()
+    found = [drawn(rasterise([stroke(points)], 20, 30, rasteriser)) for points in far]
+    assert tracemalloc.get_traced_memory()[1] < 20 * 2**20
+    tracemalloc.stop()
+    assert [np.unique(np.nonzero(scribble)[0]).tolist() for scribble in found] == [[9, 10, 11]] * 3
+    round_end = int(rasteriser == "polyline_discs")
+    columns = [np.nonzero(scribble)[1] for scribble in found]
+    assert [int(c.min()) for c in columns] == [0, 10 - round_end, 0]
+    assert [int(c.max()) for c in columns] == [29, 29, 10 + round_end]
+
+
+def test_a_line_whose_ends_are_both_outside_crosses_the_picture():
+    assert drawn(rasterise([stroke([(-400, -400), (400, 400)], width=1.5)], 20, 20)).sum() == 58
+
+
+@pytest.mark.parametrize("rasteriser", RASTERISERS)
+def test_a_pen_wider_than_the_picture_covers_it_and_no_memory(rasteriser):
+    tracemalloc.start()
+    for points in ([(5, 5)], [(5, 5), (15, 9)], [(-100, 10), (120, 10)]):
+        for width in (61, 100, 1e7):
+            assert drawn(rasterise([stroke(points, width=width)], 20, 30, rasteriser))[
+                9, 5:16
+            ].all()
+    assert drawn(rasterise([stroke([(-300, 10), (320, 10)], width=1e7)], 20, 30, rasteriser)).all()
+    assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
+    tracemalloc.stop()
+
+
+def test_a_stroke_of_a_million_points_is_drawn_in_blocks():
+    angle = np.linspace(0, 40 * np.pi, 1_000_000)
+    spiral = np.stack([np.cos(angle), np.sin(angle)], axis=1) * angle[:, None] / 3 + 60
+    tracemalloc.start()
+    scribble = rasterise([stroke(spiral)], 120, 120)
+    assert tracemalloc.get_traced_memory()[1] < 300 * 2**20
+    tracemalloc.stop()
+    few = rasterise([stroke(spiral[:: len(spiral) // 20_000])], 120, 120)
+    assert (scribble != few).mean() < 1e-3
+
+
+def test_what_lies_outside_counts_in_the_length_that_is_shrunk():
+    line = stroke([(-1e6, 10), (30, 10)])
+    assert arc_length(line) == 1e6 + 30
+    half = shrink_stroke(line, 0.5)
+    assert half.points.tolist() == [[-749992.5, 10], [-249977.5, 10]]
+    assert not drawn(rasterise([half], 20, 30)).any()
+    back = stroke([(10, 10), (10, -90), (20, -90), (20, 10)])  # 210 pixels, 20 on the picture
+    rows = np.nonzero(drawn(rasterise([shrink_stroke(back, 0.05)], 20, 30)))[0]
+    assert (rows.min(), rows.max()) == (0, 5)  # 5.25 are gone at each end
 
 
 def test_a_stroke_thinner_than_a_pixel_still_marks_one():
@@ -232,6 +300,9 @@ def test_dropping_from_a_raster_removes_whole_pieces_but_no_background():
         lambda: Stroke(1, np.zeros((0, 2)), 3.0),
         lambda: Stroke(IGNORE_INDEX, np.zeros((1, 2)), 3.0),
         lambda: stroke([(0, 0)], width=0),
+        lambda: stroke([(0, 0)], width=np.inf),
+        lambda: stroke([(0, np.nan)]),
+        lambda: stroke([(0, 0), (1e10, 0)]),
         lambda: rasterise([], 4, 4, "matlab"),
         lambda: shrink_stroke(wave(), 1.5),
         lambda: drop_strokes([wave()], -0.1, 0),

@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from scribblegen.scribbles.polylines import arc_positions, covered_pixels, part, resample, smooth
+from scribblegen.scribbles.pen import covered_pixels
+from scribblegen.scribbles.polylines import arc_positions, part, resample, smooth
 from scribblegen.scribbles.skeletons import skeleton_of
 from scribblegen.scribbles.strokes import Stroke
 from scribblegen.scribbles.styles import STYLES, Region

@@ -13,10 +13,12 @@ from scipy.spatial import cKDTree
 from skimage.measure import label as connected_pieces
 
 from scribblegen.classes import IGNORE_INDEX, present_classes
-from scribblegen.scribbles.polylines import arc_positions, covered_pixels, part
+from scribblegen.scribbles.pen import covered_pixels
+from scribblegen.scribbles.polylines import arc_positions, part
 from scribblegen.scribbles.skeletons import skeleton_of
 
 RASTERISERS = ("polyline", "polyline_discs")
+_FARTHEST = 1e9  # pixels: float64 still tells a thousandth of a pixel there
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +27,8 @@ class Stroke:
 
     Args:
         class_id: The class that the stroke labels.
-        points: (N, 2) float64, N >= 1, x then y, in pixels with pixel centres at integers.
+        points: (N, 2) float64, N >= 1, x then y, in pixels with pixel centres at integers; at most
+            1e9 from 0. Points outside the picture count in the length, and are not drawn.
         width: The width of the pen, in pixels.
         style: The style in which it was simulated; empty where a human drew it.
         component: The number of the connected region of its class that it lies in, where that is
@@ -41,7 +44,12 @@ class Stroke:
     def __post_init__(self) -> None:
         if self.points.ndim != 2 or self.points.shape[1] != 2 or len(self.points) == 0:
             raise ValueError(f"`points` must be (N, 2) with N >= 1. Got {self.points.shape}.")
-        if not self.width > 0:
+        if not (np.abs(self.points) <= _FARTHEST).all():
+            raise ValueError(
+                f"`points` must be in pixels, within {_FARTHEST:.0e} of 0. "
+                f"Got up to {np.abs(self.points).max()}."
+            )
+        if not 0 < self.width < np.inf:
             raise ValueError(f"`width` must be above 0 pixels. Got {self.width}.")
         if not 0 <= self.class_id < IGNORE_INDEX:
             raise ValueError(f"`class_id` must be in 0..254. Got {self.class_id}.")
