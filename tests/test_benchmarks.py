@@ -13,6 +13,7 @@ from tests.benchmarks.engine_speed import (
     random_cells,
 )
 from tests.benchmarks.gpu_speed import gpu_benchmarks
+from tests.benchmarks.reading_speed import reading_speed, write_scenes
 from tests.benchmarks.scale import balance, redone_after_a_kill
 from tests.benchmarks.writing_speed import codecs, crops
 
@@ -63,3 +64,10 @@ def test_every_codec_is_told_with_the_size_that_its_files_have():
         name: round(len(encode_image(images[0], name)) / 1000, 1) for name in IMAGE_FORMATS
     }
     assert kilobytes["jpeg"] < kilobytes["webp"] < kilobytes["png"]
+
+
+def test_reading_a_source_is_measured_beside_pillow(tmp_path):
+    write_scenes(tmp_path, 3)
+    found = reading_speed(tmp_path, 3)
+    assert found["photographs"] == found["read"] == 3
+    assert set(found["seconds"]) == {"source", "Pillow alone", "checks"}
