@@ -1,6 +1,7 @@
 """A small study: every arm, resumed, and its report."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,24 @@ def test_what_is_finished_is_kept_and_what_is_asked_for_in_addition_is_made(stud
     assert [(r["arm"], r["seed"]) for r in results] == order
 
 
+def test_a_study_that_is_interrupted_leaves_the_table_of_what_it_has(study, monkeypatch):
+    done = study / "out/fraction-1/segmentors/masks-seed0"
+
+    def interrupted(pending, num_processes):
+        assert [(t.arm, t.seed) for t in pending] == [("real", 7), ("masks", 7)]
+        shutil.copytree(done, pending[1].result_file.parent)
+        yield pending[1]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scribblegen.commands.study.run.train_all", interrupted)
+    with pytest.raises(SystemExit):
+        run(study, "--arms", "real", "masks", "--seeds", "0", "7", "--fractions", "1.0")
+    table = (study / "out/results.md").read_text()
+    assert table.endswith("\n\n3 of 4 segmentors are trained so far.\n")
+    assert "| masks |" in table and len(json.loads((study / "out/results.json").read_text())) == 3
+    shutil.rmtree(study / "out/fraction-1/segmentors/masks-seed7")
+
+
 def test_another_study_does_not_mix_into_the_folder(study):
     with pytest.raises(SystemExit, match="holds another study: segmentation max_steps: 12 .* 13"):
         run(study, study=STUDY.replace("max_steps: 12", "max_steps: 13"))
@@ -135,6 +154,25 @@ def test_studies_that_do_not_fit_are_refused_before_any_work(tmp_path, change, m
 def test_arms_that_judge_twins_are_trained_before_those_that_they_judge_for():
     arms = {"c": {"agreement_model": "b"}, "b": {"agreement_model": "a"}, "a": {}, "d": {}}
     assert in_waves(arms) == [["a", "d"], ["b"], ["c"]]
+
+
+def test_a_training_is_ready_when_the_segmentor_that_judges_its_twins_is_trained(tmp_path):
+    (tmp_path / "study.yaml").write_text(STUDY)
+    plan, _ = read_study(["--config", str(tmp_path / "study.yaml"), "--output_dir", "o"])
+    asked = {(t.arm, t.fraction): t for t in trainings(plan, tmp_path)}
+    judge, judged = asked["real", 0.5], asked["uniform+agreed", 0.5]
+    assert judged.options["agreement_model"] == str(judge.result_file.parent)
+    assert judge.is_ready and asked["masks", 1.0].is_ready and not judged.is_ready
+    judge.result_file.parent.mkdir(parents=True)
+    judge.result_file.write_text("{}")
+    assert judged.is_ready and not asked["uniform+agreed", 1.0].is_ready, "of another fraction"
+
+
+def test_seeds_come_one_after_the_other_with_all_arms(tmp_path):
+    (tmp_path / "study.yaml").write_text(STUDY)
+    flags = ["--config", str(tmp_path / "study.yaml"), "--output_dir", "o", "--seeds", "0", "1"]
+    plan, _ = read_study(flags)
+    assert [t.seed for t in trainings(plan, tmp_path)] == [0] * 8 + [1] * 8
 
 
 def added(config, *flags):

@@ -19,7 +19,9 @@ _COLUMNS = (
 )
 
 
-def write_report(folder: Path, results: list[dict[str, Any]], arms: Sequence[str]) -> str:
+def write_report(
+    folder: Path, results: list[dict[str, Any]], arms: Sequence[str], *, asked: int
+) -> str:
     """Writes `results.json`, `.csv`, `.md` and, where matplotlib is installed, `.png`.
 
     Args:
@@ -27,6 +29,7 @@ def write_report(folder: Path, results: list[dict[str, Any]], arms: Sequence[str
         results: one for every segmentor: `arm`, `fraction`, `seed`, `photographs` and what was
             measured.
         arms: names of the arms, in the order of the table.
+        asked: how many segmentors the study trains; where more than `results`, the table says so.
 
     Returns:
         The Markdown table.
@@ -38,6 +41,8 @@ def write_report(folder: Path, results: list[dict[str, Any]], arms: Sequence[str
         writer.writeheader()
         writer.writerows(kept)
     table = study_table(kept, arms)
+    if len(results) < asked:
+        table += f"\n\n{len(results)} of {asked} segmentors are trained so far."
     (folder / "results.md").write_text(table + "\n", "utf-8")
     try:
         _plot(kept, arms, folder / "results.png")
@@ -93,6 +98,8 @@ def _plot(results: list[dict[str, Any]], arms: Sequence[str], path: Path) -> Non
         values = [list(_by_seed(results, arm, f).values()) for f in fractions]
         shown = [(sizes[f], v) for f, v in zip(fractions, values, strict=True) if v]
         style = {"real": "k-", "masks": "k--"}.get(arm, "-")  # black: no twins
+        if not shown:
+            continue
         color = None if arm in ("real", "masks") else f"C{number % 10}"
         axes.errorbar(
             [size for size, _ in shown],

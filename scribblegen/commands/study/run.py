@@ -4,26 +4,18 @@ Of every fraction a ControlNet is trained on that fraction alone (where the twin
 are drawn, and segmentors are trained. What is finished is kept: run it again to go on.
 """
 
-import contextlib
-import io
 import json
 import logging
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
-from multiprocessing import active_children, get_context
 from pathlib import Path
-from threading import RLock
 from typing import Any
-
-from tqdm import tqdm
 
 from scribblegen.builders.config import PhotographsConfig
 from scribblegen.builders.sources import open_source, source_options
 from scribblegen.commands.build import build
-from scribblegen.commands.command_line import uninterrupted
-from scribblegen.commands.study.arms import in_waves
 from scribblegen.commands.study.plan import StudyPlan
 from scribblegen.commands.study.report import write_report
+from scribblegen.commands.study.training_pool import train_all
 from scribblegen.commands.study.trainings import Training, fraction_folder, trainings
 from scribblegen.configs import differences, to_dict, without_paths
 from scribblegen.text_files import read_fields
@@ -51,20 +43,26 @@ def run_study(plan: StudyPlan, output_dir: str | Path, *, num_processes: int = 1
     for fraction in plan.study.fractions:
         _make_twins(plan, fraction_folder(folder, fraction), fraction)
     asked = list(trainings(plan, folder))
-    for arms in in_waves(plan.arms):  # those that judge twins come first
-        pending = [t for t in asked if t.arm in arms and not t.result_file.is_file()]
-        _train_all(pending, num_processes)
-    results = [
-        {
-            "arm": t.arm,
-            "fraction": t.fraction,
-            "seed": t.seed,
-            **_read(t.result_file),
-            "photographs": _read(t.result_file.with_name("run.json"))["photographs"],
-        }
-        for t in asked
-    ]
-    return write_report(folder, results, plan.study.arms)
+
+    def report() -> str:
+        results = [_result(t) for t in asked if t.result_file.is_file()]
+        return write_report(folder, results, plan.study.arms, asked=len(asked))
+
+    pending = [t for t in asked if not t.result_file.is_file()]
+    for _ in train_all(pending, num_processes):
+        report()  # a study that is cut short leaves what it has
+    return report()
+
+
+def _result(training: Training) -> dict[str, Any]:
+    """What was measured of a segmentor."""
+    return {
+        "arm": training.arm,
+        "fraction": training.fraction,
+        "seed": training.seed,
+        **_read(training.result_file),
+        "photographs": _read(training.result_file.with_name("run.json"))["photographs"],
+    }
 
 
 def _check_folder(folder: Path, plan: StudyPlan) -> None:
@@ -124,50 +122,6 @@ def _train_controlnet(
         config = replace(config, pretrained_model_name_or_path=base)
         ControlNetTrainer(config, run_config, photographs).train()
     return {"pipeline": base, "controlnet": str(folder)}
-
-
-def _train_all(trainings: list[Training], num_processes: int) -> None:
-    """Trains in processes that Ctrl-C does not reach: this one ends them."""
-    with (
-        ProcessPoolExecutor(
-            num_processes, mp_context=get_context("spawn"), initializer=_set_up_worker
-        ) as pool,
-        tqdm(total=len(trainings), desc="segmentors", disable=not trainings) as bar,
-    ):
-        with uninterrupted():  # they are started by the first that is submitted, and inherit it
-            submitted = [pool.submit(_train, t.options) for t in trainings]
-        try:
-            for done in as_completed(submitted):
-                done.result()
-                bar.update()
-        except KeyboardInterrupt:
-            for process in active_children():
-                process.terminate()
-            raise
-
-
-def _set_up_worker() -> None:
-    import torch
-    import transformers
-
-    torch.set_num_threads(1)  # several trainings at once share the cores
-    tqdm.set_lock(RLock())  # not one between processes: it would outlive one that Ctrl-C ends
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-
-
-def _train(options: dict[str, Any]) -> None:
-    from scribblegen.trainers.segmentation.config import SegmentationConfig
-    from scribblegen.trainers.segmentation.run import train_segmentation
-
-    quiet = {
-        "report_to": "none",
-        "disable_tqdm": True,
-        "save_strategy": "no",
-        "logging_strategy": "no",
-    }
-    with contextlib.redirect_stdout(io.StringIO()):  # the Trainer prints its dictionaries
-        train_segmentation(SegmentationConfig(**{**quiet, **options}))
 
 
 def _read(path: Path) -> dict[str, Any]:

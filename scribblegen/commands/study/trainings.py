@@ -18,6 +18,12 @@ class Training:
     fraction: float
     seed: int
     options: dict[str, Any]  # of `SegmentationConfig`
+    judge: Path | None = None  # the folder of another training, whose segmentor judges its twins
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the segmentor that judges its twins is trained."""
+        return self.judge is None or (self.judge / _RESULT_FILE).is_file()
 
     @property
     def result_file(self) -> Path:
@@ -47,10 +53,11 @@ def trainings(plan: StudyPlan, folder: Path) -> Iterator[Training]:
                 }
                 if "synthetic" in added:
                     options["synthetic"] = [f"{twins}:{subset}" for subset in added["synthetic"]]
+                judge = None
                 if added.get("agreement_model") in plan.arms:
                     judge = _segmentor(inside, added["agreement_model"], seed)
                     options["agreement_model"] = str(judge)
-                yield Training(arm, fraction, seed, options)
+                yield Training(arm, fraction, seed, options, judge)
 
 
 def fraction_folder(folder: Path, fraction: float) -> Path:
