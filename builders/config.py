@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from scribblegen.configs import option
+from scribblegen.pixel_limits import LARGEST_MAX_PIXELS, MAX_PIXELS
 from scribblegen.scribbles.label_conventions import CONVENTIONS, parse_label_map
 
 SCRIBBLE_ORIGINS = ("auto", "files", "simulate", "mask")
@@ -97,6 +98,11 @@ class LabelFilesConfig(PhotographsConfig):
         None,
         "Reduce larger photographs, with their labels, to this many pixels on the longer side.",
     )
+    max_pixels: int = option(
+        MAX_PIXELS,
+        "Leave out photographs and labels of more pixels, before memory is taken for them; up to "
+        f"{LARGEST_MAX_PIXELS:,}. Of larger ones than the default, `max_side` saves most memory.",
+    )
     label_convention: str | None = option(
         None,
         "What label files hold: ids (class ids; 255: nobody drew), one_based (ids from 1; 0: "
@@ -115,6 +121,11 @@ class LabelFilesConfig(PhotographsConfig):
         super().__post_init__()
         if self.max_side is not None and self.max_side < 1:
             raise ValueError(f"`max_side` must be at least 1. Got {self.max_side}.")
+        if not 1 <= self.max_pixels <= LARGEST_MAX_PIXELS:
+            raise ValueError(
+                f"`max_pixels` must be from 1 to {LARGEST_MAX_PIXELS:,}. Got {self.max_pixels:,}. "
+                "Reduce larger photographs, with their labels, beforehand."
+            )
         if self.label_convention not in (None, *CONVENTIONS):
             raise ValueError(
                 f"`label_convention` must be one of {CONVENTIONS}. Got {self.label_convention!r}."
@@ -140,7 +151,9 @@ class FolderConfig(LabelFilesConfig):
         None, "List file in or outside `data_dir`, one id a line; every photograph if unset."
     )
     data_dir: str | None = option(None, "Folder of the photographs and their labels.")
-    image_dir: str | None = option(None, "Folder of photographs inside `data_dir`.")
+    image_dir: str | None = option(
+        None, "Folder of photographs inside `data_dir`, which `.` stands for."
+    )
     mask_dir: str | None = option(None, "Folder of dense masks inside `data_dir`.")
     scribble_dir: str | None = option(None, "Folder of scribbles inside `data_dir`.")
 

@@ -1,10 +1,13 @@
 """Finding and identifying files, without decoding them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from scribblegen.builders.folder_walk import LABEL_SUFFIXES, PHOTOGRAPH_SUFFIXES
 from scribblegen.classes import Classes, is_file, load_classes
+from scribblegen.file_names import safe_text
+from scribblegen.regular_files import UnreadableFileError, file_size, read_file
 from scribblegen.text_files import read_text
 
 OWN_CLASS_FILES = ("classes.json", "id2label.json")
@@ -19,13 +22,17 @@ CLASS_FILES = (
     "data.yaml",  # YOLO
     "classes.txt",  # Label Studio
 )
-PHOTOGRAPH_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
 
-def read_ids(path: Path) -> list[str]:
+def read_ids(path: Path, known: Collection[str] = ()) -> list[str]:
     """Ids in a list file: the name on each line, without folder and picture suffix.
 
     So `2007_000032`, `2007_000032.jpg` and the pair `JPEGImages/a.jpg scribbles/a.png` all do.
+    Folders belong to an id where they do to those that are known, such as `cat/a`.
+
+    Args:
+        path: of the list file.
+        known: the ids of the photographs that there are.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -34,25 +41,12 @@ def read_ids(path: Path) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f"`ids` must name a list file, one id a line. No file at {path}.")
     lines = [line.strip() for line in read_text(path, "`ids`", encoding="utf-8-sig").splitlines()]
-    return [_stem(Path(_listed_name(line))) for line in lines if line]
-
-
-def list_photographs(folder: Path) -> dict[str, Path]:
-    """Id (file name without suffix) -> photograph, sorted by id.
-
-    Raises:
-        ValueError: two photographs have the same id.
-    """
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in PHOTOGRAPH_SUFFIXES and not path.name.startswith("."):
-            if path.stem in found:
-                raise ValueError(
-                    f"{folder} holds two photographs called {path.stem!r}: {found[path.stem].name} "
-                    f"and {path.name}. Rename one."
-                )
-            found[path.stem] = path
-    return found
+    depths: dict[str, int] = {}
+    for source_id in known:
+        if "/" in source_id:
+            top = source_id.split("/")[0]
+            depths[top] = max(depths.get(top, 0), source_id.count("/"))
+    return [_listed_id(_listed_name(line), known, depths) for line in lines if line]
 
 
 def find_folder(
@@ -76,13 +70,22 @@ def find_folder(
 def content_key(path: Path | None, *, whole: bool) -> str:
     """What identifies a file's content: its digest (`whole`) or its size; "-" where it is missing.
 
-    Labels are small and decide everything, so they are read; photographs go by size.
+    Labels are small and decide everything, so they are read; photographs go by size. What is no
+    file that can be read goes by what it is instead.
+
+    Raises:
+        OSError: a fault of the machine, which says nothing of the file.
     """
-    if path is None or not path.is_file():
+    if path is None:
         return "-"
-    if whole:
-        return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
-    return str(path.stat().st_size)
+    try:
+        if whole:
+            return hashlib.blake2b(read_file(path), digest_size=8).hexdigest()
+        return str(file_size(path))
+    except FileNotFoundError:
+        return "-"
+    except UnreadableFileError as error:
+        return f"({error.what})"
 
 
 def folder_classes(data_dir: Path, spec: str | None) -> Classes:
@@ -126,9 +129,26 @@ def check_data_dir(data_dir: str | None, source: str) -> Path:
 def _listed_name(line: str) -> str:
     """The first of several file names; else the whole line, for a name may hold spaces."""
     words = line.split()
-    are_files = all(Path(word).suffix.lower() in PHOTOGRAPH_SUFFIXES for word in words)
+    suffixes = (*PHOTOGRAPH_SUFFIXES, *LABEL_SUFFIXES)
+    are_files = all(Path(word).suffix.lower() in suffixes for word in words)
     return words[0] if are_files else line
 
 
-def _stem(path: Path) -> str:
-    return path.stem if path.suffix.lower() in PHOTOGRAPH_SUFFIXES else path.name
+def _listed_id(name: str, known: Collection[str], depths: Mapping[str, int]) -> str:
+    """The end of a path that is an id; where none is known, as much of it as may be one.
+
+    Args:
+        name: the path.
+        known: ids of photographs.
+        depths: folder at the beginning of known ids -> how many folders they hold at most.
+    """
+    parts = [safe_text(part) for part in Path(name).parts if part not in ("/", "..")]
+    *folders, last = parts or [""]
+    suffix = Path(last).suffix
+    stem = last.removesuffix(suffix) if suffix.lower() in PHOTOGRAPH_SUFFIXES else last
+    longest = min(max(depths.values(), default=0), len(folders))
+    ends = ["/".join([*folders[len(folders) - n :], stem]) for n in range(longest, -1, -1)]
+    for end in ends:
+        if end in known or end.split("/")[0] in depths:
+            return end
+    return ends[0]

@@ -7,41 +7,29 @@
       classes.json                            (or --classes)
       splits/train.txt                        (optional: --ids splits/train.txt)
 
-A file belongs to the photograph of the same name. Labels are palette or grey PNGs of class ids,
-255 where nobody drew, or of another convention (`label_conventions.py`) that is named. Where there
-are only masks, scribbles are simulated.
+Photographs may lie in folders of their own: the label of images/cat/a.jpg is masks/cat/a.png. A
+file belongs to the photograph of the same name, which may go on with `_mask`, `_label`, `_gt` or
+the like. Where there is no folder of labels, they are looked for beside the photographs, in images
+or in data_dir itself: a.jpg and a.png, or a.png and a_mask.png, and a_scribble.png. Labels are
+palette or grey PNGs of class ids, 255 where nobody drew, or of another convention
+(`label_conventions.py`) that is named. Where there are only masks, scribbles are simulated.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from scribblegen.builders.annotator import Annotator
 from scribblegen.builders.base import SourceBuilder
 from scribblegen.builders.config import FolderConfig
-from scribblegen.builders.files import (
-    check_data_dir,
-    content_key,
-    find_folder,
-    folder_classes,
-    list_photographs,
-    read_ids,
-)
+from scribblegen.builders.files import check_data_dir, content_key, folder_classes, read_ids
+from scribblegen.builders.folder_files import find_files
+from scribblegen.builders.label_names import Labels, the_label
 from scribblegen.builders.label_reader import LabelReader
-from scribblegen.builders.photographs import Photograph, reduced
-from scribblegen.images import decode_image
+from scribblegen.builders.photographs import read_image, reduced
 from scribblegen.records import Sample
+from scribblegen.regular_files import read_file
 from scribblegen.sources import PhotographSource
-
-IMAGE_FOLDERS = ("images", "JPEGImages", "image", "img", "photos")
-SCRIBBLE_FOLDERS = ("scribbles", "scribble", "scribbles*", "SegmentationScribble*")
-MASK_FOLDERS = (
-    "masks",
-    "mask",
-    "SegmentationClassAug",
-    "SegmentationClass",
-    "labels",
-    "annotations",
-)
 
 
 class FolderSource(PhotographSource):
@@ -58,68 +46,75 @@ class FolderSource(PhotographSource):
 
     def __init__(self, config: FolderConfig, ids: str | None) -> None:
         self.data_dir = check_data_dir(config.data_dir, "folder")
-        images = find_folder(self.data_dir, config.image_dir, IMAGE_FOLDERS, "image_dir")
-        if images is None:
-            raise FileNotFoundError(
-                f"`image_dir` must be given: {self.data_dir} has no folder called "
-                f"{', '.join(IMAGE_FOLDERS)}."
-            )
-        masks, scribbles = MASK_FOLDERS, SCRIBBLE_FOLDERS
-        self.mask_dir = find_folder(self.data_dir, config.mask_dir, masks, "mask_dir")
-        self.scribble_dir = find_folder(
-            self.data_dir, config.scribble_dir, scribbles, "scribble_dir"
-        )
-        if self.mask_dir is None and self.scribble_dir is None:
-            raise FileNotFoundError(
-                f"{self.data_dir} has neither scribbles ({', '.join(SCRIBBLE_FOLDERS)}) nor masks "
-                f"({', '.join(MASK_FOLDERS)}). Name one with `scribble_dir` or `mask_dir`."
-            )
-        self.image_dir = images
-        self.photographs = list_photographs(images)
+        self.files = find_files(self.data_dir, config)
+        self.photographs = self.files.photographs
         listed = list(self.photographs)
         if ids is not None:
             inside = self.data_dir / ids
-            listed = read_ids(inside if inside.is_file() else Path(ids))
+            listed = read_ids(inside if inside.is_file() else Path(ids), self.photographs)
         classes = folder_classes(self.data_dir, config.classes)
         super().__init__(classes, listed[: config.max_samples])
-        self.max_side, self.reader = config.max_side, LabelReader.of(config, classes)
-        self.annotator = Annotator.of(config, classes, has_scribbles=self.scribble_dir is not None)
+        self.max_side, self.max_pixels = config.max_side, config.max_pixels
+        self.reader = LabelReader.of(config, classes)
+        has_scribbles = self.files.scribble_dir is not None
+        self.annotator = Annotator.of(config, classes, has_scribbles=has_scribbles)
 
     def load(self, index: int) -> Sample:
         source_id = self.source_ids[index]
-        photograph, *label_files = self._files(source_id)
-        photograph_file = photograph.read_bytes()
-        image, image_file = decode_image(photograph_file)
+        if source_id not in self.photographs:
+            raise FileNotFoundError(self._expected(self.files.image_dir, f"{source_id}.jpg"))
+        photograph_file = read_file(self.photographs[source_id])
+        read = read_image(photograph_file, self.max_side, self.max_pixels)
         mask, drawn = (
-            self.reader.read(None if file is None else file.read_bytes(), photograph_file)
-            for file in reversed(label_files)
+            self.reader.read(None if file is None else read_file(file), photograph_file)
+            for file in self._labels(source_id)
         )
-        found = reduced(Photograph(image, image_file, drawn, mask), self.max_side)
+        found = reduced(replace(read, drawn=drawn, mask=mask), self.max_side)
         scribble = self.annotator.scribble(source_id, found.drawn, found.mask)
         return Sample(source_id, found.image, scribble, found.mask, image_file=found.image_file)
 
     def label_files(self, index: int) -> dict[str, bytes]:
-        _, scribble, mask = self._files(self.source_ids[index])
+        mask, scribble = self._labels(self.source_ids[index])
         files = {"scribble": scribble, "mask": mask}
-        return {kind: path.read_bytes() for kind, path in files.items() if path is not None}
+        return {kind: read_file(path) for kind, path in files.items() if path is not None}
 
     def content_keys(self) -> Sequence[str]:
         def key(source_id: str) -> str:
-            photograph, *labels = self._files(source_id)
-            digests = [content_key(label, whole=True) for label in labels]
+            labels = [found.files.get(source_id, ()) for found in self._drawn_and_dense()]
+            digests = [
+                " ".join(content_key(label, whole=True) for label in files) or "-"
+                for files in labels
+            ]
+            photograph = self.photographs.get(source_id)
             return " ".join([content_key(photograph, whole=False), *digests])
 
         return [key(source_id) for source_id in self.source_ids]
 
-    def _files(self, source_id: str) -> tuple[Path, Path | None, Path | None]:
-        """Photograph, scribble and mask of one id. What is needed may be missing on disk."""
-        photograph = self.photographs.get(source_id, self.image_dir / f"{source_id}.jpg")
+    def _drawn_and_dense(self) -> tuple[Labels, Labels]:
+        """The label files of the source; those of scribbles only where they are used."""
         draws = self.annotator.origin == "files"
-        scribble = self.scribble_dir / f"{source_id}.png" if draws and self.scribble_dir else None
-        mask = self.mask_dir / f"{source_id}.png" if self.mask_dir else None
-        if draws and mask is not None and not mask.is_file():
-            mask = None  # with a scribble of its own, a source needs no mask
-        return photograph, scribble, mask
+        return self.files.scribbles if draws else Labels({}), self.files.masks
+
+    def _labels(self, source_id: str) -> tuple[Path | None, Path | None]:
+        """Mask and scribble of one id.
+
+        Raises:
+            FileNotFoundError: what is needed is not there. With a scribble of its own, a
+                photograph needs no mask.
+            BadImageError: there are several.
+        """
+        draws = self.annotator.origin == "files"
+        drawn, dense = (
+            the_label(found.files.get(source_id, ())) for found in self._drawn_and_dense()
+        )
+        needed, folder = (drawn, self.files.scribble_dir) if draws else (dense, self.files.mask_dir)
+        if needed is None and folder is not None:
+            raise FileNotFoundError(self._expected(folder, f"{source_id}.png"))
+        return dense, drawn
+
+    def _expected(self, folder: Path, name: str) -> str:
+        """Where a file is missing, inside `data_dir`."""
+        return name if folder == self.data_dir else f"{folder.name}/{name}"
 
 
 class Folder(SourceBuilder):

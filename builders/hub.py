@@ -44,6 +44,7 @@ class HubSource(RowSource):
             _row_ids(rows, config.id_column, split),
             config,
             max_side=config.max_side,
+            max_pixels=config.max_pixels,
             reader=LabelReader.of(config, classes),
             folders=own_folders(str(config.dataset_name)),
         )

@@ -10,6 +10,7 @@ from scribblegen.classes import IGNORE_INDEX, Classes
 from scribblegen.images import BadImageError
 from scribblegen.label_colours import check_colours, hex_of, ids_of_colours
 from scribblegen.label_pictures import label_colours, label_values, open_label
+from scribblegen.pixel_limits import LARGEST_MAX_PIXELS
 from scribblegen.scribbles.label_conventions import (
     BY_COLOUR,
     IDS,
@@ -32,11 +33,13 @@ class LabelReader:
         classes: of the source.
         convention: one of `label_conventions.CONVENTIONS`.
         table: (256,) uint8, the class id of each value, or of each colour's class.
+        max_pixels: a larger label is refused.
     """
 
     classes: Classes
     convention: str
     table: np.ndarray
+    max_pixels: int = LARGEST_MAX_PIXELS
 
     @classmethod
     def of(cls, config: LabelFilesConfig, classes: Classes) -> "LabelReader":
@@ -60,7 +63,8 @@ class LabelReader:
                 f"Got {strange[0]}."
             )
         table = value_table(convention, len(classes))
-        return cls(classes, convention, remapped(table, label_map, config.ignore_ids))
+        table = remapped(table, label_map, config.ignore_ids)
+        return cls(classes, convention, table, config.max_pixels)
 
     @classmethod
     def of_ids(cls, classes: Classes) -> "LabelReader":
@@ -79,7 +83,7 @@ class LabelReader:
         """
         if file is None:
             return None
-        label = open_label(file, photograph)
+        label = open_label(file, photograph, max_pixels=self.max_pixels)
         if self.convention not in BY_COLOUR:
             return self._ids(label_values(label))
         if self.convention == PALETTE_COLORS and label.picture.mode not in ("P", "PA"):

@@ -13,6 +13,7 @@ same id the strokes are taken.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,12 @@ from scribblegen.builders.config import PascalScribbleConfig
 from scribblegen.builders.files import check_data_dir, content_key, find_folder, folder_classes
 from scribblegen.builders.label_reader import LabelReader
 from scribblegen.builders.pascal_lists import listed_ids
-from scribblegen.builders.photographs import Photograph, reduced
-from scribblegen.images import BadImageError, decode_image
+from scribblegen.builders.photographs import read_image, reduced
+from scribblegen.builders.unused_files import tell_unused
+from scribblegen.file_names import safe_text
+from scribblegen.images import BadImageError
 from scribblegen.records import Sample
+from scribblegen.regular_files import read_file
 from scribblegen.scribbles.files import read_polyline_text, read_scribblesup_xml
 from scribblegen.scribbles.strokes import Stroke
 from scribblegen.sources import PhotographSource
@@ -43,7 +47,8 @@ SCRIBBLE_FOLDERS = (
     "scribble_xml",
 )
 SCRIBBLE_SUFFIXES = (".png", ".txt", ".xml")  # the last that an id has is taken
-PHOTOGRAPH_SUFFIXES = (".jpeg", ".jpg")
+PHOTOGRAPH_SUFFIXES = (".jfif", ".jpe", ".jpeg", ".jpg")
+MASK_SUFFIXES = (".png",)
 
 
 class PascalScribbleSource(PhotographSource):
@@ -78,12 +83,16 @@ class PascalScribbleSource(PhotographSource):
                 "`scribble_dir`."
             )
         self.scribbles = _files(scribble_dir, SCRIBBLE_SUFFIXES) if self.draws else {}
-        self.masks = _files(mask_dir, (".png",))
+        self.masks = _files(mask_dir, MASK_SUFFIXES)
+        image_dir = _find([root], IMAGE_FOLDERS)
         # Some publish the photographs beside the strokes.
         self.photographs = {
             **_files(scribble_dir, PHOTOGRAPH_SUFFIXES),
-            **_files(_find([root], IMAGE_FOLDERS), PHOTOGRAPH_SUFFIXES),
+            **_files(image_dir, PHOTOGRAPH_SUFFIXES),
         }
+        _tell_unknown(image_dir, PHOTOGRAPH_SUFFIXES)
+        _tell_unknown(mask_dir, MASK_SUFFIXES)
+        _tell_unknown(scribble_dir, (*SCRIBBLE_SUFFIXES, *PHOTOGRAPH_SUFFIXES))
         if not self.photographs:
             raise FileNotFoundError(
                 "`data_dir` must be the folder VOC2012, which holds JPEGImages. "
@@ -92,7 +101,8 @@ class PascalScribbleSource(PhotographSource):
         labelled = self.scribbles if self.draws else self.masks
         listed = listed_ids(ids, roots, [i for i in sorted(self.photographs) if i in labelled])
         super().__init__(classes, listed[: config.max_samples])
-        self.max_side, self.reader = config.max_side, LabelReader.of(config, classes)
+        self.max_side, self.max_pixels = config.max_side, config.max_pixels
+        self.reader = LabelReader.of(config, classes)
 
     def load(self, index: int) -> Sample:
         source_id = self.source_ids[index]
@@ -100,19 +110,19 @@ class PascalScribbleSource(PhotographSource):
             raise FileNotFoundError(f"photograph {source_id}.jpg")
         if self.draws and source_id not in self.scribbles:
             raise FileNotFoundError(f"scribble {source_id}{{{','.join(SCRIBBLE_SUFFIXES)}}}")
-        photograph = self.photographs[source_id].read_bytes()
-        image, image_file = decode_image(photograph)
+        photograph = read_file(self.photographs[source_id])
+        read = read_image(photograph, self.max_side, self.max_pixels)
         mask = self._label(self.masks.get(source_id), photograph)
         path = self.scribbles.get(source_id)
         if path is None or path.suffix.lower() == ".png":
             drawn = self._label(path, photograph)
-            found = reduced(Photograph(image, image_file, drawn, mask), self.max_side)
+            found = reduced(replace(read, drawn=drawn, mask=mask), self.max_side)
             scribble = self.annotator.scribble(source_id, found.drawn, found.mask)
         else:
-            height, width = image.shape[:2]
+            height, width = read.size or read.image.shape[:2]
             strokes = self._strokes(path, height, width)
             strokes_drawn = self.annotator.rasterise(strokes, height, width, source_id)
-            found = reduced(Photograph(image, image_file, strokes_drawn, mask), self.max_side)
+            found = reduced(replace(read, drawn=strokes_drawn, mask=mask), self.max_side)
             assert found.drawn is not None
             scribble = found.drawn
         return Sample(source_id, found.image, scribble, found.mask, image_file=found.image_file)
@@ -121,7 +131,7 @@ class PascalScribbleSource(PhotographSource):
         source_id = self.source_ids[index]
         files = {"scribble": self.scribbles.get(source_id), "mask": self.masks.get(source_id)}
         return {
-            kind: path.read_bytes()
+            kind: read_file(path)
             for kind, path in files.items()
             if path is not None and path.suffix.lower() == ".png"
         }
@@ -136,11 +146,10 @@ class PascalScribbleSource(PhotographSource):
 
     def _label(self, path: Path | None, photograph: bytes) -> np.ndarray | None:
         """(H, W) uint8 class ids; None where there is no file."""
-        file = None if path is None else path.read_bytes()
-        return self.reader.read(file, photograph)
+        return self.reader.read(None if path is None else read_file(path), photograph)
 
     def _strokes(self, path: Path, height: int, width: int) -> list[Stroke]:
-        data = path.read_bytes()
+        data = read_file(path)
         try:
             # The reason of a rejection is published: the file's name tells nothing of the disk.
             if path.suffix.lower() == ".xml":
@@ -169,9 +178,28 @@ def _find(
 
 def _files(folder: Path | None, suffixes: Sequence[str]) -> dict[str, Path]:
     """Id -> file with one of `suffixes`, the last of them if there are several."""
+    listed = [path for path in _listed(folder) if path.suffix.lower() in suffixes]
     found: dict[str, Path] = {}
-    if folder is not None:
-        listed = [path for path in folder.iterdir() if path.suffix.lower() in suffixes]
-        for path in sorted(listed, key=lambda path: (suffixes.index(path.suffix.lower()), path)):
-            found[path.stem.removesuffix("_scribble")] = path
+    for path in sorted(listed, key=lambda path: (suffixes.index(path.suffix.lower()), path)):
+        found[safe_text(path.stem).removesuffix("_scribble")] = path
     return found
+
+
+def _tell_unknown(folder: Path | None, suffixes: Sequence[str]) -> None:
+    """Warns of files that are of no kind that is read; lists name a part of the others."""
+    if folder is None:
+        return
+    unknown = [
+        safe_text(path.name)
+        for path in _listed(folder)
+        if path.suffix.lower() not in suffixes and not path.is_dir()
+    ]
+    why = f"of no kind that is read there ({', '.join(sorted(suffixes))})"
+    tell_unused(folder, unknown, f"is {why}", f"are {why}")
+
+
+def _listed(folder: Path | None) -> list[Path]:
+    """What lies in a folder and is not hidden, sorted."""
+    if folder is None:
+        return []
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))

@@ -17,6 +17,7 @@ from scribblegen.classes import Classes
 from scribblegen.images import decode_image
 from scribblegen.label_pictures import decode_label
 from scribblegen.parquet_files import reading_shard
+from scribblegen.pixel_limits import LARGEST_MAX_PIXELS
 from scribblegen.runs.atomic_files import write_atomically
 from scribblegen.runs.folder import CONFIG_FILE
 from scribblegen.runs.manifest import MANIFEST, finished_shards, read_manifest, restoring
@@ -196,8 +197,8 @@ def _picture(row: dict[str, Any] | None, column: str, classes: Classes) -> np.nd
     if row is None or row[column] is None:
         return None
     if column not in _LABEL_COLUMNS:
-        return decode_image(row[column]["bytes"])[0]
-    image = decode_image(row["image"]["bytes"])[0]
+        return decode_image(row[column]["bytes"], max_pixels=LARGEST_MAX_PIXELS)[0]
+    image = decode_image(row["image"]["bytes"], max_pixels=LARGEST_MAX_PIXELS)[0]
     return draw_scribble(image, decode_label(row[column]["bytes"]), classes)
 
 

@@ -7,6 +7,7 @@ passed on unchanged.
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from huggingface_hub.file_download import repo_folder_name
 from scribblegen.builders.annotator import Annotator
 from scribblegen.builders.config import PhotographsConfig
 from scribblegen.builders.label_reader import LabelReader
-from scribblegen.builders.photographs import Photograph, reduced
+from scribblegen.builders.photographs import read_image, reduced
 from scribblegen.classes import Classes
-from scribblegen.images import BadImageError, decode_image
+from scribblegen.images import BadImageError
 from scribblegen.parquet_files import reading_rows
 from scribblegen.picture_cells import cell_file
+from scribblegen.pixel_limits import LARGEST_MAX_PIXELS
 from scribblegen.records import Sample
 from scribblegen.sources import PhotographSource
 
@@ -78,6 +80,7 @@ class RowSource(PhotographSource):
         source_ids: the ids of the rows.
         config: how scribbles are drawn.
         max_side: larger photographs are reduced to this many pixels.
+        max_pixels: photographs of more are rejected.
         reader: reads the labels; as class ids where None.
         folders: where the files lie that picture cells may name, as of `own_folders`. Where
             empty, cells must hold bytes.
@@ -92,12 +95,13 @@ class RowSource(PhotographSource):
         config: PhotographsConfig,
         *,
         max_side: int | None = None,
+        max_pixels: int = LARGEST_MAX_PIXELS,
         reader: LabelReader | None = None,
         folders: Sequence[Path] = (),
     ) -> None:
         super().__init__(classes, source_ids)
         self.folders = tuple(folders)
-        self.columns, self.max_side = columns, max_side
+        self.columns, self.max_side, self.max_pixels = columns, max_side, max_pixels
         self.reader = reader or LabelReader.of_ids(classes)
         used = [name for name in columns.values() if name is not None]
         self.rows = rows.select_columns(list(dict.fromkeys(used)))
@@ -111,10 +115,10 @@ class RowSource(PhotographSource):
         photograph = self._file(row, "image")
         if photograph is None:
             raise BadImageError("no image")
-        image, image_file = decode_image(photograph)
+        read = read_image(photograph, self.max_side, self.max_pixels)
         files = [self._file(row, name) for name in ("label", "mask")]
         drawn, mask = (self.reader.read(file, photograph) for file in files)
-        found = reduced(Photograph(image, image_file, drawn, mask), self.max_side)
+        found = reduced(replace(read, drawn=drawn, mask=mask), self.max_side)
         scribble = self.annotator.scribble(source_id, found.drawn, found.mask)
         caption = self.columns["caption"] and row[self.columns["caption"]]
         return Sample(

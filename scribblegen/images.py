@@ -5,45 +5,41 @@ Images are (H, W, 3) uint8 RGB at rest and (3, H, W) float32 in [-1, 1] in fligh
 """
 
 import io
-import struct
-import warnings
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from scribblegen.classes import Classes
 from scribblegen.colour_profiles import to_srgb
 from scribblegen.depths import depth_of, eight_bit
 from scribblegen.photograph_files import is_bare
+from scribblegen.picture_formats import NOT_READ, PIL_ERRORS, open_picture
+from scribblegen.pixel_limits import MAX_PIXELS, size_fault
+from scribblegen.reduced_loading import draft, fitted_size, shrink
 
 if TYPE_CHECKING:
     import torch
 
 IMAGE_FORMATS = ("webp", "png", "jpeg")
-# What PIL raises for damaged files, found by damaging some.
-PIL_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    EOFError,
-    ArithmeticError,
-    LookupError,
-    struct.error,
-)
+_MAX_SIDES = {"webp": 16383, "jpeg": 65500}  # what the formats, or their encoders, can hold
 
 
 class BadImageError(ValueError):
     """A picture file that cannot be used. The message is the reason, for a rejection."""
 
 
-def decode_image(data: bytes) -> tuple[np.ndarray, bytes | None]:
+def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, bytes | None]:
     """Decodes a photograph: any mode and depth, upright.
 
     Pictures of another depth are scaled to 8 bit by their file's depth (16-bit by 65535, floats by
     1), transparent ones laid on white, CMYK, grey and palette pictures converted, EXIF rotation
     and colour profiles applied.
+
+    Args:
+        data: the file.
+        max_pixels: a larger picture is refused before its pixels are decoded.
 
     Returns:
         (H, W, 3) uint8 RGB in the colours of sRGB, and `data` itself if it may be stored as it
@@ -53,7 +49,7 @@ def decode_image(data: bytes) -> tuple[np.ndarray, bytes | None]:
         BadImageError: If the file is truncated, unreadable or of a dangerous size, holds NaN, or
             whole numbers of 32 bits or floats outside 0..1, whose range is not clear.
     """
-    picture = open_picture(data)
+    picture = open_pixels(data, max_pixels)
     upright = turned_upright(picture)
     as_is = picture.mode == "RGB" and is_bare(data, picture.format)
     if upright.mode.startswith("I") or upright.mode == "F":
@@ -62,15 +58,60 @@ def decode_image(data: bytes) -> tuple[np.ndarray, bytes | None]:
         except ValueError as error:
             raise BadImageError(str(error)) from error
         upright = Image.fromarray(values)
-    upright = to_srgb(upright, picture.info.get("icc_profile"))
-    if upright.has_transparency_data:
-        layer = upright.convert("RGBA")
-        upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return np.asarray(upright.convert("RGB")), data if as_is else None
+    return _as_shown(upright, picture), data if as_is else None
+
+
+def decode_reduced(
+    data: bytes, max_side: int, *, max_pixels: int = MAX_PIXELS
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Decodes a photograph, reduced as it is loaded: with less memory than `decode_image`.
+
+    Args:
+        data: the file.
+        max_side: pixels that the longer side is reduced to; a smaller photograph stays as it is.
+        max_pixels: a larger picture is refused before its pixels are decoded.
+
+    Returns:
+        (H, W, 3) uint8 RGB as of `decode_image`, and the height and width of the whole photograph,
+        upright.
+
+    Raises:
+        BadImageError: as `decode_image`.
+    """
+    picture = open_header(data, max_pixels)
+    width, height = picture.size
+    if max(width, height) <= max_side:
+        return (image := decode_image(data, max_pixels=max_pixels)[0]), image.shape[:2]
+    try:
+        extent = draft(picture, max_side)
+        picture.load()
+        if picture.format == "TIFF":  # turned as it was loaded
+            width, height = picture.size
+        target = fitted_size((width, height), max_side)
+        small = shrink(picture, target, depth_of(picture, data), extent)
+        turned = small.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    except PIL_ERRORS as error:
+        raise BadImageError(f"unreadable: {error}") from error
+    size = (width, height) if turned else (height, width)
+    return _as_shown(turned_upright(small), picture), size
+
+
+def picture_size(data: bytes) -> tuple[int, int]:
+    """The width and height of a picture as it is stored, of its header alone.
+
+    Raises:
+        BadImageError: it has none.
+    """
+    return open_header(data).size
 
 
 def encode_image(image: np.ndarray, image_format: str) -> bytes:
-    """(H, W, 3) uint8 RGB -> file bytes: lossless `webp` or `png`, or `jpeg` of quality 95."""
+    """(H, W, 3) uint8 RGB -> file bytes: lossless `webp` or `png`, or `jpeg` of quality 95.
+
+    A picture with a side that the format cannot hold becomes a PNG.
+    """
+    if max(image.shape[:2]) > _MAX_SIDES.get(image_format, math.inf):
+        image_format = "png"
     buffer = io.BytesIO()
     picture = Image.fromarray(image)
     if image_format == "webp":
@@ -123,23 +164,41 @@ def tensor_to_image(tensor: "torch.Tensor") -> np.ndarray:
     return (unit * 255).round().astype(np.uint8)
 
 
-def open_picture(data: bytes, *, load: bool = True) -> Image.Image:
-    """A picture file as PIL opens it; with its pixels, where `load`.
+def _as_shown(upright: Image.Image, picture: Image.Image) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a picture of 8 bits, in the colours of the file it comes from."""
+    upright = to_srgb(upright, picture.info.get("icc_profile"))
+    if upright.has_transparency_data:
+        layer = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return np.asarray(upright.convert("RGB"))
+
+
+def open_header(data: bytes, max_pixels: int | None = None) -> Image.Image:
+    """A picture as PIL opens it, whose pixels are not decoded yet.
 
     Raises:
-        BadImageError: the file is unreadable or of a dangerous size.
+        BadImageError: the file is unreadable, of no kind that is read, or too large.
     """
     try:
-        with warnings.catch_warnings():
-            # A picture past PIL's size warning is refused like one past its error.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(data))
-            if load:
-                picture.load()
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadImageError(f"dangerous size: {error}") from error
+        picture = open_picture(data)
     except UnidentifiedImageError as error:
-        raise BadImageError("not a picture file") from error
+        raise BadImageError(NOT_READ) from error
+    except PIL_ERRORS as error:
+        raise BadImageError(f"unreadable: {error}") from error
+    if max_pixels is not None and (fault := size_fault(picture.size, max_pixels)):
+        raise BadImageError(fault)
+    return picture
+
+
+def open_pixels(data: bytes, max_pixels: int) -> Image.Image:
+    """A picture as PIL opens it, decoded.
+
+    Raises:
+        BadImageError: as `open_header`, or the pixels are damaged.
+    """
+    picture = open_header(data, max_pixels)
+    try:
+        picture.load()
     except PIL_ERRORS as error:
         raise BadImageError(f"unreadable: {error}") from error
     return picture

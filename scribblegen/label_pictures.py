@@ -6,8 +6,10 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from scribblegen.depths import depth_of
-from scribblegen.images import PIL_ERRORS, BadImageError, open_picture, turned_upright
+from scribblegen.images import BadImageError, open_header, open_pixels, turned_upright
 from scribblegen.label_files import altered_values, png_damage
+from scribblegen.picture_formats import PIL_ERRORS
+from scribblegen.pixel_limits import LARGEST_MAX_PIXELS
 
 _AS_STORED = 1  # the EXIF orientation of a picture that needs no turning
 
@@ -36,7 +38,9 @@ def decode_label(data: bytes, photograph: bytes | None = None) -> np.ndarray:
     return label_values(open_label(data, photograph))
 
 
-def open_label(data: bytes, photograph: bytes | None = None) -> LabelPicture:
+def open_label(
+    data: bytes, photograph: bytes | None = None, *, max_pixels: int = LARGEST_MAX_PIXELS
+) -> LabelPicture:
     """Opens a label file.
 
     A label whose EXIF says how it is to be turned is turned so, as its photograph is. One that
@@ -46,16 +50,17 @@ def open_label(data: bytes, photograph: bytes | None = None) -> LabelPicture:
         data: the file.
         photograph: the file of the photograph that it lies over; its EXIF must say the same, where
             the label's says anything, for the size of a square or of a half turn tells nothing.
+        max_pixels: a larger label is refused before its pixels are decoded.
 
     Raises:
         BadImageError: the file is unreadable or damaged (every checksum of a PNG is verified),
-            lossy, of several pictures, or turned otherwise than its photograph.
+            too large, lossy, of several pictures, or turned otherwise than its photograph.
     """
-    picture = _open_exact(data, "label is")
+    picture = _open_exact(data, "label is", max_pixels)
     depth = depth_of(picture, data)
     turned = _orientation(picture, data)
     if photograph is not None and turned != _AS_STORED:
-        expected = _orientation(open_picture(photograph), photograph)
+        expected = _orientation(open_header(photograph), photograph)
         if turned != expected:
             raise BadImageError(
                 f"label is turned otherwise than its photograph: EXIF orientation {turned} and "
@@ -79,10 +84,10 @@ def label_values(label: LabelPicture) -> np.ndarray:
     if picture.mode in ("P", "L"):
         return np.asarray(picture)
     if picture.mode in ("1", "I", "I;16", "I;16B"):
-        values = np.asarray(picture).astype(np.int64)
-        outside = values[(values < 0) | (values > 255)]
-        if outside.size:
-            raise BadImageError(f"label holds {outside[0]}, outside 0..255")
+        values = np.asarray(picture)
+        outside = (values < 0) | (values > 255)
+        if outside.any():
+            raise BadImageError(f"label holds {values[outside][0]}, outside 0..255")
         return values.astype(np.uint8)
     if picture.mode == "RGB" and label.depth in (None, 8):
         colours = np.asarray(picture)
@@ -124,7 +129,7 @@ def decode_weights(data: bytes) -> np.ndarray:
     Raises:
         BadImageError: unreadable, damaged, lossy, of another kind, or with NaN or infinity in it.
     """
-    picture = _open_exact(data, "weights are")
+    picture = _open_exact(data, "weights are", LARGEST_MAX_PIXELS)
     if picture.mode not in ("L", "F"):
         raise BadImageError(f"weights are of mode {picture.mode}; grey or floats are needed")
     weights = np.asarray(turned_upright(picture))
@@ -133,11 +138,11 @@ def decode_weights(data: bytes) -> np.ndarray:
     return weights
 
 
-def _open_exact(data: bytes, subject: str) -> Image.Image:
+def _open_exact(data: bytes, subject: str, max_pixels: int) -> Image.Image:
     """Opens a file whose values must be those that were written; `subject` begins the reason."""
     if damage := png_damage(data):
         raise BadImageError(f"unreadable: {damage}")
-    picture = open_picture(data)
+    picture = open_pixels(data, max_pixels)
     try:
         fault = altered_values(picture, data)
     except PIL_ERRORS as error:
@@ -151,7 +156,7 @@ def _orientation(picture: Image.Image, data: bytes) -> int:
     """How EXIF says that a picture was stored: 1, as it is to be shown, or turned, 2 to 8."""
     try:
         if picture.format == "TIFF":  # turned as it was loaded, and its tag dropped
-            picture = open_picture(data, load=False)
+            picture = open_header(data)
         found = picture.getexif().get(ExifTags.Base.Orientation)
     except PIL_ERRORS as error:
         raise BadImageError(f"unreadable EXIF: {error}") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scribblegen.images import BadImageError
+from scribblegen.regular_files import UnreadableFileError, is_of_the_path, read_file
 
 PATH_REFUSED = "a path instead of a picture's bytes, and not of a file of the data set"
 
@@ -23,9 +24,10 @@ def cell_file(cell: Mapping[str, Any] | None, folders: Sequence[Path] = ()) -> b
             read.
 
     Raises:
-        BadImageError: the cell names any other path, or what is no regular file. The message
-            holds nothing of the path, since it is published.
+        BadImageError: the cell names any other path, what is no regular file, or one that is too
+            large or may not be read. The message holds nothing of the path, since it is published.
         FileNotFoundError: the data set has no such file; the message is its name alone.
+        OSError: a fault of the machine, which says nothing of the file.
     """
     if cell is None:
         return None
@@ -36,12 +38,12 @@ def cell_file(cell: Mapping[str, Any] | None, folders: Sequence[Path] = ()) -> b
     named = Path(cell["path"])
     path = _own_file(named, folders)
     try:
-        return path.read_bytes()
+        return read_file(path)
     except FileNotFoundError as error:
         # The reason of a rejection is published: it tells nothing of the disk.
         raise FileNotFoundError(named.name) from error
-    except OSError as error:
-        raise BadImageError("a file of the data set that may not be read") from error
+    except UnreadableFileError as error:
+        raise BadImageError(f"a file of the data set that is {error.what}") from error
 
 
 def _own_file(path: Path, folders: Sequence[Path]) -> Path:
@@ -53,6 +55,8 @@ def _own_file(path: Path, folders: Sequence[Path]) -> Path:
         own = any(real.is_relative_to(folder) for folder in folders)
         own = own and (real.is_file() or not real.exists())
     except (OSError, ValueError, RuntimeError) as error:  # a NUL, a loop of links
+        if isinstance(error, OSError) and not is_of_the_path(error):
+            raise
         raise BadImageError(PATH_REFUSED) from error
     if not own:
         raise BadImageError(PATH_REFUSED)

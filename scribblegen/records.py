@@ -51,17 +51,30 @@ def check_sample(sample: Sample, classes: Classes) -> str | None:
     for name, label in labels:
         if label is None:
             continue
-        if label.shape != (height, width):
-            return (
-                f"{name} is {label.shape[1]}x{label.shape[0]} but image is {width}x{height} "
-                "(width x height, after EXIF rotation)"
-            )
+        if fault := label_size_fault(name, label, (height, width)):
+            return fault
         stray = classes.stray_ids(label)
         if stray:
             return f"{name} holds {stray}, outside the {len(classes)} classes"
     if not present_classes(sample.scribble):
         return "label has no labelled pixel"
     return None
+
+
+def label_size_fault(name: str, label: np.ndarray, size: tuple[int, int]) -> str | None:
+    """Why a label is not as large as its photograph, or None if it is.
+
+    Args:
+        name: `mask` or `label`, for the reason.
+        label: (H, W).
+        size: height and width of the photograph.
+    """
+    if label.shape == size:
+        return None
+    return (
+        f"{name} is {label.shape[1]}x{label.shape[0]} but image is {size[1]}x{size[0]} "
+        "(width x height, after EXIF rotation)"
+    )
 
 
 def real_features(classes: Classes) -> Features:

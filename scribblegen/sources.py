@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from scribblegen.classes import Classes
+from scribblegen.file_names import safe_text, shown_path
 from scribblegen.images import BadImageError
 from scribblegen.records import Rejection, Sample, check_sample
 from scribblegen.seeds import derive_seed
+from scribblegen.text_files import cut
 
 Item = TypeVar("Item")
 
@@ -47,7 +49,8 @@ class Source(ABC, Generic[Item]):
             return Rejection(source_id, str(error))
         except FileNotFoundError as error:
             # The reason is published: of the path it tells folder and name, nothing of the disk.
-            name = "/".join(Path(error.filename or str(error)).parts[-2:])
+            told = error.filename is None  # a message of ours, with a path inside the source
+            name = cut(safe_text(str(error))) if told else shown_path(Path(error.filename))
             return Rejection(source_id, f"missing file: {name}")
         problem = self.check(item)
         return Rejection(source_id, problem) if problem else item

@@ -99,7 +99,9 @@ def test_in_a_source_one_photograph_without_a_range_is_one_rejection(tmp_path):
     for name, photograph in (("bad", ramp * 1000), ("good", ramp)):
         (tmp_path / "images" / f"{name}.tiff").write_bytes(file_of(photograph, "TIFF"))
         (tmp_path / "scribbles" / f"{name}.png").write_bytes(file_of(label, "PNG"))
-    source = open_source(FolderConfig(data_dir=str(tmp_path), classes="a,b"))
+    source = open_source(
+        FolderConfig(data_dir=str(tmp_path), classes="a,b", label_convention="ids")
+    )
     found = dict(zip(source.source_ids, (source.read(0), source.read(1)), strict=True))
     assert isinstance(found["bad"], Rejection) and "range is not clear" in found["bad"].reason
     assert isinstance(found["good"], Sample)

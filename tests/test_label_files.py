@@ -111,7 +111,7 @@ def test_weights_are_held_to_the_same():
         ("WEBP", {"quality": 100}, "label is a lossy WebP, which changes values"),
         ("WEBP", {"quality": 100, "icc_profile": b"x" * 9}, "label is a lossy WebP"),
         ("TIFF", {"compression": "jpeg"}, "label is a TIFF compressed by jpeg, which changes"),
-        ("ICO", {"sizes": [(16, 16)]}, "label is of format ICO, which is not known to keep values"),
+        ("ICO", {"sizes": [(16, 16)]}, "not a picture file of a kind that is read"),
     ],
 )
 def test_a_lossy_label_is_refused_with_the_reason(file_format, options, reason):

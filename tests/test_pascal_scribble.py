@@ -1,5 +1,6 @@
 """The source over PASCAL VOC's folders: files, lists, low-data subsets, rejections."""
 
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -222,3 +223,32 @@ def test_the_builder_leaves_out_rejected_samples_and_sees_changed_labels(
     assert np.array_equal(np.asarray(rows[0]["label"]), scribble_array())
     save(voc / "pascal_2012_scribble/a.png", scribble_array(class_id=2))
     assert build()[0]["classes"] == [0, 2]
+
+
+def test_names_are_one_in_any_spelling_and_safe_to_store(tmp_path: Path) -> None:
+    nfc, nfd = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    add_photograph(tmp_path, nfd, "a\nb")
+    write(tmp_path / "ScribbleSup" / f"{nfc}.txt", TEXT)
+    write(tmp_path / "ScribbleSup" / "a\nb.txt", TEXT)
+    write(tmp_path / "ImageSets" / "train_aug.txt", f"{nfd}\na\\nb\nx\0y\n{'n' * 300}\n")
+    source = open_pascal(tmp_path)
+    assert source.source_ids == (nfc, "a\\nb", "x\\x00y", "n" * 300)
+    for index in range(2):
+        assert isinstance(source.read(index), Sample)
+    for index in (2, 3):
+        found = source.read(index)
+        assert isinstance(found, Rejection) and found.reason.startswith("missing file: photograph ")
+
+
+def test_files_of_no_known_kind_are_told(voc: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save(voc / "SegmentationClassAug" / "a.tif", mask_array())
+    for folder, name in (("JPEGImages", "notes.doc"), ("JPEGImages", ".DS_Store")):
+        write(voc / folder / name, "x")
+    (voc / "pascal_2012_scribble" / "old").mkdir()
+    for _ in range(2):
+        open_pascal(voc)
+    assert [record.getMessage() for record in caplog.records] == [
+        "1 file in JPEGImages is of no kind that is read there (.jfif, .jpe, .jpeg, .jpg): "
+        "notes.doc",
+        "1 file in SegmentationClassAug is of no kind that is read there (.png): a.tif",
+    ]

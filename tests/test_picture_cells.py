@@ -96,7 +96,7 @@ def test_a_path_out_of_the_data_set_is_one_rejection_and_is_not_read(
     paths = paths_out(private, folder)
     changes = [{column: cell(None, path)} for column in ("image", "label") for path in paths]
     save(folder, *changes)
-    source = open_source(HubConfig(dataset_name=str(folder)), "train")
+    source = open_source(HubConfig(dataset_name=str(folder), label_convention="ids"), "train")
     assert source is not None
     assert isinstance(source.read(0), Sample)
     for number in range(len(paths)):

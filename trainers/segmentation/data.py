@@ -11,6 +11,7 @@ from scribblegen.classes import Classes
 from scribblegen.images import BadImageError, decode_image
 from scribblegen.parquet_files import reading_rows
 from scribblegen.picture_cells import cell_file
+from scribblegen.pixel_limits import LARGEST_MAX_PIXELS
 from scribblegen.records import DEFAULT_SUBSET
 from scribblegen.subset_name import SubsetName
 from scribblegen.trainers.segmentation.maps import LABEL, ONLY_LABEL, LabelMap, Maps, check_maps
@@ -97,7 +98,7 @@ class SegmentationRows:
             row -= len(self.tables[number])
             number += 1
         record = self.tables[number][row]
-        image, _ = _picture(record, "image", row, decode_image)
+        image, _ = _picture(record, "image", row, _decode)
         read = {"image": image}
         for name, kind in self.maps.items():
             column = self.label_columns[number] if name == LABEL else name
@@ -110,6 +111,11 @@ class SegmentationRows:
             if fault:
                 raise ValueError(f"{record.get('source_id', f'row {row}')} holds {fault}.")
         return read
+
+
+def _decode(data: bytes) -> Any:
+    """As `decode_image`: a subset may hold whatever a source may be made to read."""
+    return decode_image(data, max_pixels=LARGEST_MAX_PIXELS)
 
 
 def _picture(record: dict[str, Any], column: str, row: int, decode: Callable[[bytes], Any]) -> Any:

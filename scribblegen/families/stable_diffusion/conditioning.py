@@ -9,6 +9,7 @@ from scribblegen.images import resize_label
 
 CONDITIONING_ENCODINGS = ("one_hot", "rgb_palette")
 NULL_CONDITIONS = ("text", "hint", "both")
+_BAND = 2**24  # pixels of a scribble that are counted at a time
 
 
 def fit_scribble(scribble: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -33,12 +34,18 @@ def fit_scribble(scribble: np.ndarray, height: int, width: int) -> np.ndarray:
     top = np.arange(height) * tall.shape[0] // height
     left = np.arange(width) * tall.shape[1] // width
     fitted = np.full((height, width), IGNORE_INDEX, np.uint8)
-    most = np.zeros((height, width), np.int64)
-    for label in np.unique(tall[tall != IGNORE_INDEX]):
-        drawn = (tall == label).astype(np.int64)
-        count = np.add.reduceat(np.add.reduceat(drawn, top, axis=0), left, axis=1)
-        fitted[count > most] = label
-        most = np.maximum(most, count)
+    step = max(1, _BAND * height // tall.size)
+    for first in range(0, height, step):
+        rows_of = top[first : first + step]
+        end = top[first + step] if first + step < height else len(tall)
+        band, fitted_band = tall[rows_of[0] : end], fitted[first : first + step]
+        most = np.zeros(fitted_band.shape, np.int64)
+        for label in np.unique(band[band != IGNORE_INDEX]):
+            drawn = (band == label).astype(np.int64)
+            count = np.add.reduceat(drawn, rows_of - rows_of[0], axis=0)
+            count = np.add.reduceat(count, left, axis=1)
+            fitted_band[count > most] = label
+            most = np.maximum(most, count)
     return fitted
 
 
