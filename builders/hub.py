@@ -14,6 +14,8 @@ from scribblegen.builders.config import HubConfig
 from scribblegen.builders.hub_classes import dataset_classes
 from scribblegen.builders.label_reader import LabelReader
 from scribblegen.builders.rows import RowSource, own_folders, split_rows
+from scribblegen.parquet_files import opening_rows
+from scribblegen.text_files import shown_message
 
 
 class HubSource(RowSource):
@@ -61,13 +63,14 @@ def _open(config: HubConfig, split: str) -> datasets.Dataset:
     if name is None:
         raise ValueError("`dataset_name` must be given for source hub: a Hub id or a folder.")
     try:
-        builder = datasets.load_dataset_builder(
-            name, config.dataset_config_name, revision=config.dataset_revision
-        )
+        with opening_rows("dataset_name", name):
+            builder = datasets.load_dataset_builder(
+                name, config.dataset_config_name, revision=config.dataset_revision
+            )
     except ValueError as error:
         raise ValueError(
             f"`dataset_name` {name!r} with `dataset_config_name` {config.dataset_config_name!r} "
-            f"must be a data set. Got: {error}"
+            f"must be a data set. Got: {shown_message(error, 1000)}"
         ) from error
     return split_rows(builder, split, name)
 

@@ -1,7 +1,6 @@
 """Finished shards -> a dataset repository: card, class names, and the picture of its grid."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, Image, List, Value
 
+from scribblegen.builders.shard_columns import has_scores, read_pictures, read_scores
 from scribblegen.cards.dataset import render_dataset_card
 from scribblegen.cards.gallery import GalleryRow, draw_scribble, render_gallery
 from scribblegen.classes import Classes
 from scribblegen.images import decode_image
 from scribblegen.label_pictures import decode_label
-from scribblegen.parquet_files import reading_shard
+from scribblegen.parquet_files import MAKE_AGAIN, reading_shard
 from scribblegen.pixel_limits import LARGEST_MAX_PIXELS
 from scribblegen.runs.atomic_files import write_atomically
 from scribblegen.runs.folder import CONFIG_FILE
 from scribblegen.runs.manifest import MANIFEST, finished_shards, read_manifest, restoring
 from scribblegen.runs.manifest_shape import check_fields
 from scribblegen.runs.shards import Shard
-from scribblegen.text_files import read_text
+from scribblegen.text_files import read_text, shown, shown_message
 from scribblegen.yaml_files import parse_yaml
 
 GALLERY, LABEL_FILE = "assets/grid.png", "id2label.json"
@@ -104,7 +104,7 @@ def write_gallery(folder: str | Path, path: str | Path | None = None, *, rows: i
     lines = [
         GalleryRow(
             tuple(
-                _picture(shown[s["subset"]].get(source_id), column, classes)
+                _picture(folder / s["subset"], shown[s["subset"]].get(source_id), column, classes)
                 for s in subsets
                 for column in s["pictures"]
             )
@@ -175,9 +175,12 @@ def _first_rows(
     found: dict[str, dict[str, dict[str, Any]]] = {}
     wanted: set[str] | None = None
     for subset in subsets:
-        columns = ["source_id", *dict.fromkeys(["image", *subset["pictures"]])]
+        pictures = list(subset["pictures"])
+        if any(column in _LABEL_COLUMNS for column in pictures):
+            pictures.append("image")  # that it is drawn over
         rows, seen = found.setdefault(subset["subset"], {}), set()
-        for row in _rows(folder, subset["subset"], columns):
+        shards = _training_shards(folder, subset)
+        for row in read_pictures(shards, list(dict.fromkeys(pictures))):
             source_id = row["source_id"]
             if source_id in seen:
                 continue  # another replicate
@@ -192,29 +195,33 @@ def _first_rows(
     return found
 
 
-def _picture(row: dict[str, Any] | None, column: str, classes: Classes) -> np.ndarray | None:
-    """A picture of a row; a label is drawn over the image beside it."""
-    if row is None or row[column] is None:
-        return None
-    if column not in _LABEL_COLUMNS:
-        return decode_image(row[column]["bytes"], max_pixels=LARGEST_MAX_PIXELS)[0]
-    image = decode_image(row["image"]["bytes"], max_pixels=LARGEST_MAX_PIXELS)[0]
-    return draw_scribble(image, decode_label(row[column]["bytes"]), classes)
+def _picture(
+    folder: Path, row: dict[str, Any] | None, column: str, classes: Classes
+) -> np.ndarray | None:
+    """A picture of a row in `folder`; a label is drawn over the image beside it."""
+    file = _file(row, column)
+    try:
+        if column not in _LABEL_COLUMNS:
+            return None if file is None else _image(file)
+        photograph = _file(row, "image")
+        if file is None or photograph is None:
+            return None
+        return draw_scribble(_image(photograph), decode_label(file), classes)
+    except ValueError as error:
+        source_id = shown((row or {})["source_id"])
+        raise OSError(
+            f"{folder} holds a damaged picture: `{column}` of source {source_id}: "
+            f"{shown_message(error)}. {MAKE_AGAIN}"
+        ) from error
 
 
-def _rows(folder: Path, subset: str, columns: list[str]) -> Iterator[dict[str, Any]]:
-    for shard in finished_shards(folder, subset).get("train", []):
-        with reading_shard(shard.path):
-            file = pq.ParquetFile(shard.path)
-            _check_columns(file.schema_arrow, columns)
-            for batch in file.iter_batches(batch_size=16, columns=columns):
-                yield from batch.to_pylist()
+def _image(file: bytes) -> np.ndarray:
+    return decode_image(file, max_pixels=LARGEST_MAX_PIXELS)[0]
 
 
-def _check_columns(schema: pa.Schema, columns: list[str]) -> None:
-    missing = [c for c in columns if c not in (*schema.names, "image")]
-    if missing:
-        raise ValueError(f"it has no column `{missing[0]}`")
+def _file(row: dict[str, Any] | None, column: str) -> bytes | None:
+    file: bytes | None = None if row is None or row[column] is None else row[column]["bytes"]
+    return file
 
 
 def _example(folder: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
@@ -223,8 +230,7 @@ def _example(folder: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
         for shard in _training_shards(folder, subset) if subset["generated"] else ():
             with reading_shard(shard.path):
                 file = pq.ParquetFile(shard.path)
-                features = Features.from_arrow_schema(file.schema_arrow)
-                columns = [c for c, kind in features.items() if not isinstance(kind, Image)]
+                columns = [f.name for f in file.schema_arrow if "binary" not in str(f.type)]
                 rows = file.read(columns=columns).slice(0, 1).to_pylist()
             for row in rows:
                 record: dict[str, Any] = row
@@ -254,24 +260,14 @@ def _mean_scores(folder: Path, manifest: dict[str, Any]) -> dict[str, dict[str, 
     found = {}
     for subset in manifest["subsets"]:
         shards = _training_shards(folder, subset)
-        if not shards or not _has_scores(shards[0]):
+        if not shards or not has_scores(shards[0]):
             continue
-        scores = pa.concat_tables(map(_read_scores, shards)).flatten()
+        scores = pa.concat_tables(map(read_scores, shards), promote_options="default")
         means = {name: pc.mean(scores[name]).as_py() for name in scores.column_names}
         found[subset["subset"]] = {
             name.removeprefix("scores."): mean for name, mean in means.items() if mean is not None
         }
     return found
-
-
-def _has_scores(shard: Shard) -> bool:
-    with reading_shard(shard.path):
-        return "scores" in pq.read_schema(shard.path).names
-
-
-def _read_scores(shard: Shard) -> pa.Table:
-    with reading_shard(shard.path):
-        return pq.read_table(shard.path, columns=["scores"])
 
 
 def _training_shards(folder: Path, subset: dict[str, Any]) -> list[Shard]:

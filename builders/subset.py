@@ -10,9 +10,11 @@ from scribblegen.builders.base import ShardBuilder
 from scribblegen.builders.config import SubsetConfig
 from scribblegen.builders.rows import RowSource, split_rows
 from scribblegen.classes import Classes, load_classes
+from scribblegen.parquet_files import opening_rows
 from scribblegen.records import DEFAULT_SUBSET
 from scribblegen.runs.manifest import MANIFEST, finished_shards, read_manifest
 from scribblegen.subset_name import SubsetName
+from scribblegen.text_files import shown_message
 
 
 class FinishedShards(ShardBuilder):
@@ -91,10 +93,12 @@ def _digest(folder: Path, subset: str, split: str) -> str:
 
 def _builder(name: SubsetName, revision: str | None) -> datasets.DatasetBuilder:
     try:
-        return datasets.load_dataset_builder(name.repository, name.subset, revision=revision)
+        with opening_rows("subset", name.repository):
+            return datasets.load_dataset_builder(name.repository, name.subset, revision=revision)
     except ValueError as error:  # `datasets` lists the known configs
         raise ValueError(
-            f"`subset` must be one of {name.repository}. Got {name.subset!r}: {error}"
+            f"`subset` must be one of {name.repository}. Got {name.subset!r}: "
+            f"{shown_message(error, 1000)}"
         ) from error
 
 

@@ -60,7 +60,7 @@ def render_dataset_card(
         subsets=subsets,
         columns=columns or {},
         classes=[c["name"] for c in manifest["classes"]],
-        example=json.dumps(example, indent=2, ensure_ascii=False) if example else None,
+        example=json.dumps(example, indent=2, ensure_ascii=False, default=str) if example else None,
         first_generated=next((s["subset"] for s in subsets if s["generated"]), None),
         options={"pipeline": None, **options},
         rejections=rejections[:_SHOWN_REJECTIONS],

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from scribblegen.text_files import shown_message
 
+_LONGEST = 1000  # characters of what `datasets` says: it lists all that it knows
 MAKE_AGAIN = (
     "Delete it and run `scribblegen build` again with the same options: it makes what is missing."
 )
@@ -27,12 +28,38 @@ def reading_shard(path: Path, fix: str = MAKE_AGAIN) -> Iterator[None]:
     """
     try:
         yield
-    except PermissionError:
+    except (PermissionError, MemoryError):
         raise
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} is missing. {fix}") from error
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # of data and of metadata: the kinds are many
         raise OSError(f"{path} is damaged: {shown_message(error)}. {fix}") from error
+
+
+@contextlib.contextmanager
+def opening_rows(option: str, name: str) -> Iterator[None]:
+    """Around `load_dataset_builder`, which reads the card of a data set and looks for its files.
+
+    Args:
+        option: that named it.
+        name: Hub id or folder.
+
+    Raises:
+        FileNotFoundError: it is not there, or its card names files that are not.
+        OSError: its card cannot be read.
+        ValueError: as `datasets` raises it, of a config that there is not.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"`{option}` {name}: {shown_message(error, _LONGEST)}.") from error
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # of YAML and of metadata: the kinds are many
+        raise OSError(
+            f"`{option}` {name} cannot be opened: {shown_message(error, _LONGEST)}. Mend its "
+            "README.md, or download it again."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -13,9 +13,14 @@ _REPR.maxlevel = 4
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 10_000
 
 
-def cut(text: str) -> str:
-    """A text as a message has room for: its first 200 characters."""
-    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} ..."
+def cut(text: str, most: int = _MOST_SHOWN) -> str:
+    """A text as a message has room for: its first `most` characters, 200."""
+    return text if len(text) <= most else f"{text[:most]} ..."
+
+
+def printable(text: str) -> str:
+    """A text that any file can hold: halves of characters, as JSON may have them, are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def shown(value: Any) -> str:
@@ -23,9 +28,10 @@ def shown(value: Any) -> str:
     return cut(_REPR.repr(value))
 
 
-def shown_message(error: BaseException) -> str:
-    """A library's message in one line, cut."""
-    return cut(" ".join(str(error).split()).rstrip(".") or type(error).__name__)
+def shown_message(error: BaseException, most: int = _MOST_SHOWN) -> str:
+    """A library's message in one line, cut to `most` characters."""
+    told = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return printable(cut(told, most))
 
 
 def decode_text(data: bytes, what: str, *, encoding: str = "utf-8") -> str:

@@ -20,6 +20,12 @@ from scribblegen.tiny.random_weights import random_diffusion
 NUM_SCENE_CHANNELS = 13  # 12 classes and "unlabelled"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fuzz_inputs", type=int, default=2000, help="Bad files that tests/test_fuzz.py tries."
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in items:

@@ -4,10 +4,12 @@ import json
 import re
 import shutil
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from scribblegen.builders.publish.dataset import open_local_run
+from scribblegen.builders.repository import dataset_card
 from scribblegen.cli import main
 from scribblegen.runs.manifest import UNITS_FOLDER, read_manifest
 
@@ -82,6 +84,14 @@ def test_a_manifest_that_is_cut_short_is_named_by_every_command(run):
         (lambda m: m.update(identity=[]), "`identity` must hold fields. Got []"),
         (lambda m: m["classes"][0].update(name=None), "`name` must be text. Got None"),
         (lambda m: m["subsets"][0].pop("generated"), "`subsets` must have `generated`. Got {"),
+        (
+            lambda m: m["subsets"][1]["settings"].update(guidance_scale=[]),
+            "`settings.guidance_scale` must be text or a number. Got []",
+        ),
+        (
+            lambda m: m["units"][0]["files"]["real"].update(rows=10**400),
+            "`rows` must be a whole number, 0 or more. Got 1000",
+        ),
     ],
 )
 def test_an_edited_manifest_is_refused_by_its_field(run, change, wrong):
@@ -99,6 +109,12 @@ def test_an_edited_manifest_is_refused_by_its_field(run, change, wrong):
         (lambda m: m.pop("complete"), "`complete` is missing"),
         (lambda m: m["classes"].pop(0), "`classes` must have the ids 0, 1, ..."),
         (lambda m: m["subsets"].pop(0), "`subsets` must list every subset. Got files of 'real'"),
+        (lambda m: m.update(subsets=[], units=[]), "`subsets` must be one or more. Got []"),
+        (lambda m: m.update(method="../a"), "`method` must be the name of one. Got '../a'"),
+        (
+            lambda m: m["classes"][0].update(palette_rgb=[0, 0, 999]),
+            "`classes`: `palette` must hold (R, G, B) of 0..255. Got (0, 0, 999)",
+        ),
     ],
 )
 def test_a_manifest_that_lacks_a_field_is_not_published(run, change, wrong):
@@ -175,6 +191,56 @@ def test_a_shard_of_other_columns_is_damaged_too(run):
     shard = run / SHARD
     pq.write_table(pq.read_table(shard).drop_columns(["label"]), shard)
     assert f"{shard} is damaged: it has no column `label`. Delete" in refused_by("preview", run)
+
+
+def test_a_shard_whose_columns_hold_something_else_is_damaged_too(run):
+    shard = run / SHARD
+    table = pq.read_table(shard)
+    place = table.column_names.index("label")
+    pq.write_table(table.set_column(place, "label", pa.array(["a"] * len(table))), shard)
+    wrong = f"{shard} is damaged: its column `label` holds something else. Delete it"
+    assert wrong in refused_by("preview", run)
+
+    twins = run / f"{SUBSET}/train-00000-of-00002.parquet"
+    table = pq.read_table(twins)
+    place = table.column_names.index("scores")
+    pq.write_table(table.set_column(place, "scores", pa.array(["a"] * len(table))), twins)
+    with pytest.raises(OSError, match=f"{twins} is damaged: its column `scores` must hold numbers"):
+        dataset_card(run, name="a")
+
+
+def test_a_damaged_picture_in_a_shard_is_named_by_its_subset_and_source(run):
+    shard = run / SHARD
+    rows = pq.read_table(shard)
+    changed = rows.to_pylist()
+    changed[0]["label"]["bytes"] = changed[0]["label"]["bytes"][:-20]
+    pq.write_table(pa.Table.from_pylist(changed, rows.schema), shard)
+    said = refused_by("preview", run)
+    source = re.escape(repr(changed[0]["source_id"]))
+    assert re.search(
+        rf"{run / 'real'} holds a damaged picture: `label` of source {source}: unreadable: .*\. "
+        "Delete it and run `scribblegen build` again",
+        said,
+    )
+
+
+def test_a_run_is_shown_where_others_added_columns_of_bytes(run):
+    twins = run / f"{SUBSET}/train-00000-of-00002.parquet"
+    table = pq.read_table(twins)
+    pq.write_table(table.append_column("extra", pa.array([b"a"] * len(table))), twins)
+    assert '"source_id"' in dataset_card(run, name="a")
+
+
+@pytest.mark.parametrize("card", ["---\nconfigs: [\n---\n", "---\na: \x00\n---\n"])
+def test_a_card_of_a_data_set_that_is_no_yaml_is_told_with_its_option(run, tmp_path, card):
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    shutil.copy(run / SHARD, folder / "0.parquet")
+    (folder / "README.md").write_text(card)
+    source = ["--source", "subset", "--subset", f"{folder}:default"]
+    said = refused_by("build", *source, "--pipeline", "random", "--output_dir", tmp_path / "o")
+    assert f"`subset` {folder} cannot be opened: " in said
+    assert said.endswith("Mend its README.md, or download it again.")
 
 
 @pytest.mark.parametrize(

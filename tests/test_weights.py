@@ -1,6 +1,7 @@
 """Networks from files: every weight of the network, no other, or an error that names them."""
 
 import ast
+import json
 import shutil
 from functools import partial
 
@@ -36,6 +37,7 @@ from scribblegen.trainers.segmentation.small_segmentor import (
     SmallSegmentorForSemanticSegmentation,
 )
 from tests.test_bad_input import save_pipeline
+from tests.test_judge import save_segmentor
 from tests.test_layout import modules
 
 NAMES = ("sky", "sea")
@@ -340,3 +342,62 @@ def test_one_function_loads_networks():
         "CLIPTokenizer",
     }
     assert [m for what, m in callers if what == "network"] == ["scribblegen.families.weights"]
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "told"),
+    [
+        (
+            "scheduler/scheduler_config.json",
+            {"beta_end": 20.0},
+            "has no usable scheduler: the scheduler's betas must leave a share of the picture",
+        ),
+        (
+            "scheduler/scheduler_config.json",
+            {"num_train_timesteps": None},
+            "has no usable scheduler: TypeError: ",
+        ),
+        (
+            "text_encoder/config.json",
+            {"num_hidden_layers": 2**31 - 1},
+            "has no usable text_encoder: `num_hidden_layers` in its config.json must be at most "
+            "1000. Got 2147483647. Download or save it again, whole.",
+        ),
+        (
+            "unet/config.json",
+            {"layers_per_block": [1, 10**6]},
+            "has no usable unet: `layers_per_block` in its config.json must be at most 1000. Got ",
+        ),
+        (
+            "controlnet/config.json",
+            {"_scribblegen": {"null_conditions": ["a"]}},
+            "has parts that do not fit: the ControlNet's record must name null conditions among",
+        ),
+    ],
+)
+def test_a_damaged_config_of_a_pipeline_is_told_with_its_part(tmp_path, file, changes, told):
+    pipeline = save_pipeline(tmp_path / "pipeline")
+    edit(pipeline / file, **changes)
+    with pytest.raises(OSError) as error:
+        load_diffusion(pipeline)
+    assert f"`pipeline` {pipeline} {told}" in str(error.value)
+    assert len(str(error.value)) < 1200
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"image_mean": [0.5]}, "mean must have 3 elements"),
+        ({"size": {"height": 2**31, "width": 8}}, "`size` of its processor must be at most 8192."),
+        ({"size": {"height": 1, "width": 1}}, "RuntimeError: "),
+    ],
+)
+def test_a_judge_that_cannot_be_shown_a_picture_is_refused_before_any_work(tmp_path, changes, told):
+    judge = save_segmentor(tmp_path, NAMES)
+    edit(tmp_path / "preprocessor_config.json", **changes)
+    with pytest.raises(OSError, match=f"^`agreement_model` .* cannot be shown a picture: {told}"):
+        Judge(judge, Classes(NAMES), torch.device("cpu"))

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,10 @@ from transformers import AutoImageProcessor
 from scribblegen.classes import IGNORE_INDEX, Classes
 from scribblegen.families.fingerprint import add_weights
 from scribblegen.families.loading_errors import loading
+from scribblegen.text_files import shown
 from scribblegen.trainers.segmentation.models import load_segmentor
+
+_MOST_SIDE = 8192  # pixels of a picture, as a network sees it
 
 
 class Judge:
@@ -23,7 +27,7 @@ class Judge:
 
     Raises:
         ValueError: it knows other classes.
-        OSError: there is no such model, or its weights are pickled.
+        OSError: there is no such model, its weights are pickled, or it cannot be shown a picture.
     """
 
     def __init__(self, name: str, classes: Classes, device: torch.device) -> None:
@@ -31,15 +35,21 @@ class Judge:
         with loading("agreement_model", name, "has no image processor"):
             self.processor = AutoImageProcessor.from_pretrained(name)
         config = self.model.config
-        names = [config.id2label[i] for i in range(config.num_labels)]
+        names = [config.id2label.get(i) for i in range(config.num_labels)]
         pairs = enumerate(itertools.zip_longest(classes.names, names))
-        differing = [f"{i}: {a!r} and {b!r}" for i, (a, b) in pairs if _letters(a) != _letters(b)]
+        differing = [
+            f"{i}: {shown(a)} and {shown(b)}" for i, (a, b) in pairs if _letters(a) != _letters(b)
+        ]
         if differing:
             raise ValueError(
                 f"`agreement_model` must know the {len(classes)} classes of the photographs, in "
                 f"their order. With {name} {len(differing)} differ: {', '.join(differing[:3])}"
                 f"{', ...' if len(differing) > 3 else ''}."
             )
+        # Processors do not check what their files say; one picture tells, before any work.
+        with loading("agreement_model", name, "cannot be shown a picture"):
+            _check_sides(self.processor)
+            self.agreement(np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8))
 
     @torch.inference_mode()
     def agreement(self, image: np.ndarray, label: np.ndarray) -> float:
@@ -49,8 +59,8 @@ class Judge:
             image: (H, W, 3) uint8.
             label: (H, W) uint8 class ids, `IGNORE_INDEX` where nobody drew.
         """
-        shown = self.processor(images=image, return_tensors="pt", input_data_format="channels_last")
-        outputs = self.model(pixel_values=shown["pixel_values"].to(self.model.device))
+        seen = self.processor(images=image, return_tensors="pt", input_data_format="channels_last")
+        outputs = self.model(pixel_values=seen["pixel_values"].to(self.model.device))
         (found,) = self.processor.post_process_semantic_segmentation(outputs, [label.shape])
         return share_found(found.cpu().numpy(), label)
 
@@ -61,9 +71,19 @@ class Judge:
         return digest.hexdigest()[:16]
 
 
-def _letters(name: str | None) -> str:
+def _check_sides(processor: Any) -> None:
+    """Refuses pictures that no memory holds, before one is made."""
+    for option in ("size", "crop_size"):
+        sides = dict(getattr(processor, option, None) or {})
+        if any(isinstance(side, int | float) and side > _MOST_SIDE for side in sides.values()):
+            raise ValueError(
+                f"`{option}` of its processor must be at most {_MOST_SIDE}. Got {shown(sides)}."
+            )
+
+
+def _letters(name: object) -> str:
     """As much of a class name as all spell alike: `dining table` is `diningtable`."""
-    return "".join(filter(str.isalnum, (name or "").casefold()))
+    return "".join(filter(str.isalnum, str(name or "").casefold()))
 
 
 def share_found(found: np.ndarray, label: np.ndarray) -> float:

@@ -3,6 +3,10 @@
 import contextlib
 from collections.abc import Iterator
 
+from scribblegen.text_files import cut, printable
+
+_LONGEST = 1000  # characters of what a loader says: some list all keys, or a compiler's stack
+
 
 @contextlib.contextmanager
 def loading(option: str, name: object, what: str = "cannot be loaded") -> Iterator[None]:
@@ -22,7 +26,7 @@ def loading(option: str, name: object, what: str = "cannot be loaded") -> Iterat
     except MemoryError:
         raise
     except Exception as error:
-        told = str(error)
+        told = cut(printable(" ".join(str(error).split())), _LONGEST)
         if not isinstance(error, OSError | ValueError):
             told = f"{type(error).__name__}: {told}"  # a bare `KeyError` is but a key
         raise OSError(f"`{option}` {name} {what}: {told}") from error

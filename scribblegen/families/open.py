@@ -14,6 +14,7 @@ from diffusers import (
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from scribblegen.families.loading_errors import loading
+from scribblegen.families.schedule import read_schedule
 from scribblegen.families.stable_diffusion.family import StableDiffusion
 from scribblegen.families.weights import NOTHING, Allowed, load_weights
 
@@ -43,8 +44,8 @@ def load_diffusion(
         compile_calls: through torch.compile.
 
     Raises:
-        OSError: a part is missing, or some of its weights are; the message names them.
-        ValueError: the parts do not fit each other.
+        OSError: a part is missing, or some of its weights are; the message names them. Or the
+            parts do not fit each other.
     """
     own_controlnet = controlnet is None
     if own_controlnet and Path(pipeline).is_dir() and not (Path(pipeline) / "controlnet").is_dir():
@@ -61,7 +62,8 @@ def load_diffusion(
         parts["controlnet"] = load_controlnet(str(controlnet), dtype)
     if tiny_vae is not None:
         parts["tiny_vae"] = load_weights(AutoencoderTiny, "tiny_vae", tiny_vae, torch_dtype=dtype)
-    return StableDiffusion(**parts, device=device, dtype=dtype, compile_calls=compile_calls)
+    with loading("pipeline", pipeline, "has parts that do not fit"):
+        return StableDiffusion(**parts, device=device, dtype=dtype, compile_calls=compile_calls)
 
 
 def load_base(
@@ -93,6 +95,7 @@ def load_base(
         scheduler = DDIMScheduler.load_config(
             str(pipeline), subfolder="scheduler", revision=revision
         )
+        read_schedule(dict(scheduler))  # refused here, before any network is put to work
         return {**parts, "scheduler_config": dict(scheduler)}
 
 

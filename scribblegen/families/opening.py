@@ -26,8 +26,7 @@ def open_family(
         controlnet: folder or Hub id; the pipeline's own if None.
 
     Raises:
-        OSError: a part is missing; the message names it.
-        ValueError: the parts do not fit each other.
+        OSError: a part is missing, and the message names it; or the parts do not fit each other.
     """
     device = process_state().device  # each process of a machine has its own
     on_gpu = device.type == "cuda"

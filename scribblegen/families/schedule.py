@@ -102,7 +102,8 @@ def read_schedule(scheduler_config: dict[str, Any]) -> DiffusionSchedule:
     """What a pipeline's scheduler config says of its network.
 
     Raises:
-        ValueError: it predicts something else, or asks for thresholding.
+        ValueError: it predicts something else, asks for thresholding, or has noise levels that are
+            none.
     """
     config = {k: v for k, v in scheduler_config.items() if not k.startswith("_")}
     # Other schedulers' configs carry no `clip_sample`; DDIM's default would clip latents.
@@ -117,9 +118,15 @@ def read_schedule(scheduler_config: dict[str, Any]) -> DiffusionSchedule:
     if scheduler.config.thresholding:
         raise ValueError("the scheduler uses dynamic `thresholding`, which latents do not need.")
     clips = scheduler.config.clip_sample
+    alphas = scheduler.alphas_cumprod.float()
+    if not ((alphas >= 0) & (alphas <= 1)).all():  # NaN is neither
+        raise ValueError(
+            "the scheduler's betas must leave a share of the picture between 0 and 1. Got "
+            f"{float(alphas.min())} to {float(alphas.max())}."
+        )
     return DiffusionSchedule(
         prediction_type=prediction_type,
-        alphas_cumprod=scheduler.alphas_cumprod.float(),
+        alphas_cumprod=alphas,
         final_alpha_cumprod=torch.as_tensor(scheduler.final_alpha_cumprod).float(),
         clip_sample_range=float(scheduler.config.clip_sample_range) if clips else None,
         spacing=TimestepSpacing(

@@ -13,10 +13,14 @@ from typing import Any
 
 from safetensors import SafetensorError
 from torch import nn
+from transformers import PreTrainedConfig
 
 from scribblegen.families.loading_errors import loading
+from scribblegen.text_files import shown
 
 _SHOWN = 3
+_MOST_LAYERS = 1000  # beyond all networks that there are; a network is built before it is filled
+_COUNTS = ("layers", "depth", "repeats")  # in the names of options that say how many
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +69,7 @@ def load_weights(
             message has the first of them and how many there are.
     """
     with loading(option, name, what):
+        _check_size(name, arguments)
         with _telling_damage():
             model, found = network.from_pretrained(
                 str(name),
@@ -97,6 +102,28 @@ def restore_weights(network: Any, option: str, folder: str | Path, **arguments: 
     saved = load_weights(type(network), option, folder, **arguments)
     with loading(option, folder, "holds another network"):
         network.load_state_dict(saved.state_dict(), strict=True)
+
+
+def _check_size(name: str | Path, arguments: dict[str, Any]) -> None:
+    """Refuses a network of more layers than fit into memory, which takes hours to say so."""
+    found: dict[str, Any] = {}
+    places = {key: arguments.get(key) for key in ("subfolder", "revision")}
+    with contextlib.suppress(Exception):  # what cannot be read the loader tells itself
+        found, _ = PreTrainedConfig.get_config_dict(
+            str(name), **{key: value for key, value in places.items() if value is not None}
+        )
+    for key, value in found.items():
+        if any(word in key for word in _COUNTS) and _largest(value) > _MOST_LAYERS:
+            raise ValueError(
+                f"`{key}` in its config.json must be at most {_MOST_LAYERS}. Got {shown(value)}. "
+                "Download or save it again, whole."
+            )
+
+
+def _largest(value: Any) -> float:
+    if isinstance(value, (list, tuple)):
+        return max(map(_largest, value), default=0)
+    return value if isinstance(value, (int, float)) else 0
 
 
 @contextlib.contextmanager

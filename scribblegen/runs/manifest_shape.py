@@ -1,16 +1,24 @@
 """What a manifest holds, so that one that was cut short or edited is refused by its field."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
+from scribblegen.classes import Classes
 from scribblegen.runs.shards import SPLITS
-from scribblegen.text_files import shown
+from scribblegen.text_files import shown, shown_message
 
 # A type; a list of one shape; a mapping of `str` to one shape; or a mapping of these very fields.
 Shape = Any
-_WORDS = {str: "text", int: "a whole number, 0 or more", bool: "true or false"}
+_WORDS = {
+    str: "text",
+    int: "a whole number, 0 or more",
+    bool: "true or false",
+    int | float | str: "text or a number",
+}
+_LARGEST = 2**63  # of a number: there is nothing to count beyond
 _UNIT: Shape = {
     "unit": str,
     "split": str,
@@ -27,7 +35,12 @@ _HEADER: Shape = {
     "environment": {str: str},
     "classes": [{"id": int, "name": str, "palette_rgb": [int]}],
     "subsets": [
-        {"subset": str, "settings": {str: object}, "generated": bool, "pictures": {str: str}}
+        {
+            "subset": str,
+            "settings": {str: int | float | str},
+            "generated": bool,
+            "pictures": {str: str},
+        }
     ],
     "spanning": [str],
     "num_units": int,
@@ -55,18 +68,31 @@ def check_header(manifest: Any, path: Path, fix: str) -> None:
 
 
 def check_fields(manifest: Mapping[str, Any], path: Path, fix: str) -> None:
-    """Refuses a manifest that lacks a field, or has files of a subset that it does not tell of."""
+    """Refuses a manifest that lacks a field, or whose fields do not go together."""
     missing = [name for name in _HEADER if name not in manifest]
     wrong = f"`{missing[0]}` is missing" if missing else None
     if wrong is None:
-        if [c["id"] for c in manifest["classes"]] != list(range(len(manifest["classes"]))):
-            wrong = "`classes` must have the ids 0, 1, ..."
+        wrong = _fault_of_classes(manifest["classes"])
+        if not manifest["subsets"]:
+            wrong = "`subsets` must be one or more. Got []"
+        if not re.fullmatch(r"[\w.-]+", manifest["method"]):
+            wrong = f"`method` must be the name of one. Got {shown(manifest['method'])}"
         known = {subset["subset"] for subset in manifest["subsets"]}
         for unit in manifest["units"]:
             for name in [*unit["files"], *(r["subset"] for r in unit["rejections"])]:
                 if name is not None and name not in known:
                     wrong = f"`subsets` must list every subset. Got files of {shown(name)}"
     _refuse(wrong, path, fix)
+
+
+def _fault_of_classes(listed: Sequence[Mapping[str, Any]]) -> str | None:
+    if [c["id"] for c in listed] != list(range(len(listed))):
+        return "`classes` must have the ids 0, 1, ..."
+    try:
+        Classes(tuple(c["name"] for c in listed), tuple(tuple(c["palette_rgb"]) for c in listed))
+    except ValueError as error:
+        return f"`classes`: {shown_message(error)}"
+    return None
 
 
 def check_unit(record: Any, path: Path, fix: str) -> None:
@@ -102,9 +128,11 @@ def _fault(value: Any, shape: Shape, name: str) -> str | None:
         return None
     if isinstance(shape, tuple):  # that, or nothing
         return None if value is None else _fault(value, shape[0], name)
-    if isinstance(shape, type):
+    if isinstance(shape, type | UnionType):
         fits = isinstance(value, shape) and (shape is bool or not isinstance(value, bool))
-        if fits and not (shape is int and value < 0):
+        if fits and isinstance(value, int | float):  # NaN is below nothing
+            fits = (0 if shape is int else -_LARGEST) <= value < _LARGEST
+        if fits:
             return None
         return f"`{name}` must be {_WORDS[shape]}. Got {shown(value)}"
     if isinstance(shape, list):
