@@ -92,6 +92,7 @@ def render_segmentation_card(
     name: str,
     architecture: str,
     own_code: bool,
+    weights: str = "",
     steps: int,
     command: str,
     version: str,
@@ -105,6 +106,7 @@ def render_segmentation_card(
         name: the name of the folder or repository.
         architecture: the class of the model.
         own_code: the model needs code that lies beside its weights.
+        weights: what its backbone began with, licence and digest; empty where the options say it.
         steps: how many steps the optimiser took.
         command: the command that trains it again.
         version: the version of this package.
@@ -119,7 +121,7 @@ def render_segmentation_card(
         library_name="transformers",
         pipeline_tag="image-segmentation",
         tags=_SEGMENTOR_TAGS,
-        base_model=_hub_id(identity["model_name_or_path"]),
+        base_model=_hub_id(identity.get("backbone") or identity["model_name_or_path"]),
         datasets=sorted(d for d in datasets if _hub_id(d)) or None,
         metrics=["mean_iou"],
         model_name=name,
@@ -144,6 +146,7 @@ def render_segmentation_card(
         name=name,
         architecture=architecture,
         own_code=own_code,
+        weights=weights,
         supervision=supervision,
         synthetic=identity["synthetic"],
         mean_iou=measured.get("eval_mean_iou"),

@@ -5,13 +5,14 @@ import pytest
 import torch
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, set_seed
 
+from scribblegen.trainers.segmentation.backbone_training import head_parameters
 from scribblegen.trainers.segmentation.config import SegmentationConfig
 from scribblegen.trainers.segmentation.data import SegmentationRows
 from scribblegen.trainers.segmentation.deeplab import (
     DeepLabV3PlusConfig,
     DeepLabV3PlusForSemanticSegmentation,
 )
-from scribblegen.trainers.segmentation.models import head_parameters, open_model
+from scribblegen.trainers.segmentation.models import open_model
 from scribblegen.trainers.segmentation.schemes import Scheme
 from scribblegen.trainers.segmentation.trainer import SegmentationTrainer
 from scribblegen.trainers.segmentation.views import SchemeSampler, Views, WholeImages

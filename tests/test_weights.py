@@ -31,6 +31,8 @@ from scribblegen.trainers.segmentation.deeplab import (
     DeepLabV3PlusConfig,
     DeepLabV3PlusForSemanticSegmentation,
 )
+from scribblegen.trainers.segmentation.efficientnet_lite import EfficientNetLiteConfig
+from scribblegen.trainers.segmentation.fpn import FPNConfig, FPNForSemanticSegmentation
 from scribblegen.trainers.segmentation.models import load_segmentor, open_model
 from scribblegen.trainers.segmentation.small_segmentor import (
     SmallSegmentorConfig,
@@ -74,7 +76,12 @@ def small():
     return SmallSegmentorForSemanticSegmentation(SmallSegmentorConfig((8, 8, 8), **LABELS))
 
 
-SEGMENTORS = {"small": small, "deeplab": deeplab, "segformer": segformer}
+def fpn():
+    backbone = EfficientNetLiteConfig(width=0.25, depth=0.5)
+    return FPNForSemanticSegmentation(FPNConfig(backbone, channels=8, **LABELS))
+
+
+SEGMENTORS = {"small": small, "deeplab": deeplab, "fpn": fpn, "segformer": segformer}
 OPENERS = {
     "load_segmentor": partial(load_segmentor, "agreement_model"),
     "judge": lambda name: Judge(name, Classes(NAMES), torch.device("cpu")),

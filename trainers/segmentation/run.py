@@ -11,17 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import (
-    AutoImageProcessor,
-    SegformerImageProcessor,
-    set_seed,
-)
+from transformers import set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from scribblegen import __version__
 from scribblegen.cards.models import render_segmentation_card
 from scribblegen.configs import differences, to_arguments, without_paths
-from scribblegen.families.loading_errors import loading
 from scribblegen.hub.models import publish_model
 from scribblegen.text_files import read_fields
 from scribblegen.trainers.base.damage import check_checkpoint
@@ -31,6 +26,8 @@ from scribblegen.trainers.segmentation.confusion import scores
 from scribblegen.trainers.segmentation.data import SegmentationRows, open_rows
 from scribblegen.trainers.segmentation.maps import LABEL
 from scribblegen.trainers.segmentation.models import open_model
+from scribblegen.trainers.segmentation.packaged_backbones import PACKAGED_BACKBONES
+from scribblegen.trainers.segmentation.processors import open_processor
 from scribblegen.trainers.segmentation.row_selection import (
     agreed_twins,
     near_twins,
@@ -46,7 +43,6 @@ from scribblegen.trainers.segmentation.views import SchemeSampler, Views, WholeI
 RUN_FILE = "run.json"
 LATEST = "latest"
 _CHECKPOINT_FILES = ("trainer_state.json", "*.safetensors")  # and others, by its options
-_UNTRAINED = (0.5, 0.5, 0.5)  # mean and deviation of a network that was never shown a picture
 
 logger = logging.getLogger(__name__)
 
@@ -105,15 +101,16 @@ def train_segmentation(
         ValueError, OSError: something is missing or does not fit; the message names the option.
     """
     data = open_data(config)
-    training = _agreed_twins(data.training, config)
     model = open_model(
-        training.classes.names,
+        data.training.classes.names,
         model_name_or_path=config.model_name_or_path,
+        backbone=config.backbone,
         architecture=config.architecture,
         output_stride=config.output_stride,
         seed=config.seed,
     )
     processor = open_processor(config)
+    training = _agreed_twins(data.training, config)
     norm = {"mean": processor.image_mean, "std": processor.image_std}
     args = copy.copy(config)
     args.dataloader_pin_memory &= config.device.type != "cpu"
@@ -173,6 +170,7 @@ def _publish(
         name=folder.resolve().name,
         architecture=type(trainer.model).__name__,
         own_code=getattr(trainer.model, "_auto_class", None) is not None,
+        weights=str(PACKAGED_BACKBONES.get(str(config.backbone), "")),
         steps=trainer.state.global_step,
         command=_command(config),
         version=__version__,
@@ -181,24 +179,6 @@ def _publish(
     if config.push_to_hub:
         published = publish_model(folder, config.hub_model_id, private=config.hub_private_repo)
         logger.info(f"published {published.address}")
-
-
-def open_processor(config: SegmentationConfig) -> Any:
-    """What brings a picture into the form that the segmentor was trained on, saved beside it."""
-    size = config.crop_size if config.eval_size is None else config.eval_size
-    shown: dict[str, Any] = {"do_resize": bool(size), "do_reduce_labels": False}
-    if size:
-        # One square where a window of fixed size slides: pipelines have no windows.
-        shown["size"] = (
-            {"height": size, "width": size} if config.eval_window else {"shortest_edge": size}
-        )
-    if config.model_name_or_path is None:
-        return SegformerImageProcessor(image_mean=_UNTRAINED, image_std=_UNTRAINED, **shown)
-    with loading("model_name_or_path", config.model_name_or_path, "has no image processor"):
-        theirs = AutoImageProcessor.from_pretrained(config.model_name_or_path)
-    return SegformerImageProcessor(
-        image_mean=theirs.image_mean, image_std=theirs.image_std, **shown
-    )
 
 
 def _command(config: SegmentationConfig) -> str:

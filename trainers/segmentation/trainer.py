@@ -15,6 +15,10 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from scribblegen.classes import IGNORE_INDEX
 from scribblegen.families.weights import restore_weights
 from scribblegen.trainers.segmentation.adaptive import agreement, choose_stage
+from scribblegen.trainers.segmentation.backbone_training import (
+    freeze_batch_statistics,
+    head_parameters,
+)
 from scribblegen.trainers.segmentation.config import SegmentationConfig
 from scribblegen.trainers.segmentation.confusion import confusion_matrix, scores
 from scribblegen.trainers.segmentation.losses import (
@@ -25,7 +29,6 @@ from scribblegen.trainers.segmentation.losses import (
     partial_cross_entropy,
 )
 from scribblegen.trainers.segmentation.maps import LABEL
-from scribblegen.trainers.segmentation.models import head_parameters
 from scribblegen.trainers.segmentation.views import SchemeSampler, as_pixels
 
 _AUXILIARY_WEIGHT = 0.4  # of UperNet's and DPT's second head, as in their own losses
@@ -74,6 +77,8 @@ class SegmentationTrainer(Trainer):
         self.sampler = sampler
         self.inference = args.inference()
         self.loss_is_scaled_for_ga = True
+        if args.freeze_batch_norm:
+            freeze_batch_statistics(model)
         self._mean = torch.tensor(mean).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(std).view(1, 3, 1, 1) * 255
         self._resumed: dict[str, Any] | None = None

@@ -1,0 +1,41 @@
+"""A pretrained backbone is trained otherwise than its head: slower, and by its own statistics."""
+
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedModel
+
+
+def head_parameters(model: PreTrainedModel) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """(backbone, head): what a pretrained backbone brought, and what is trained from nothing."""
+    theirs = {id(p) for p in _backbone(model).parameters()}
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return (
+        [p for p in parameters if id(p) in theirs],
+        [p for p in parameters if id(p) not in theirs],
+    )
+
+
+def freeze_batch_statistics(model: PreTrainedModel) -> None:
+    """Keeps the means and variances that the backbone normalises by, in training too.
+
+    Those of a few pictures are worse than those that it brought; its factors and offsets are
+    still trained. The head's own are left as they are.
+
+    Args:
+        model: changed in place; one without a backbone is left as it is.
+    """
+    model.register_forward_pre_hook(_keep_statistics)
+
+
+def _keep_statistics(model: PreTrainedModel, inputs: Any) -> None:
+    """Before every call: the Trainer sets the whole model to training before every step."""
+    for module in _backbone(model).modules():
+        if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
+            module.eval()
+
+
+def _backbone(model: PreTrainedModel) -> nn.Module:
+    """What a pretrained backbone brought; an empty module where there is none."""
+    found = getattr(model, model.base_model_prefix, None) or getattr(model, "backbone", None)
+    return found if isinstance(found, nn.Module) else nn.Module()
