@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scribblegen.classes import IGNORE_INDEX, Classes
+from scribblegen.classes import IGNORE_INDEX, Classes, count_values
 from scribblegen.images import BadImageError
 from scribblegen.label_colours import UNLABELLED, Colour, colour_ids, hex_of, ids_of_colours
 from scribblegen.label_pictures import label_colours, label_values, open_label, used_palette
@@ -91,7 +91,7 @@ def _look(file: bytes, classes: Classes) -> Look | None:
         except BadImageError as error:
             return Look((), coloured=True, unread=str(error))
         return Look((), coloured=True)
-    counts = np.bincount(values.ravel(), minlength=256)
+    counts = count_values(values)
     held = tuple(int(value) for value in np.flatnonzero(counts))
     return Look(held, int(counts.argmax()), used_palette(label))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scribblegen.builders.config import LabelFilesConfig, PhotographsConfig
 from scribblegen.choices import Choice, import_name
 from scribblegen.configs import to_dict
+from scribblegen.text_files import shown
 
 if TYPE_CHECKING:
     from scribblegen.sources import Source
@@ -92,12 +93,16 @@ def open_source(config: Any, split: str = "train") -> "Source[Any] | None":
 
     name = source_name(config)
     options = to_dict(config)
-    ids = options.get("ids" if split == "train" else f"{split}_ids")
+    option = "ids" if split == "train" else f"{split}_ids"
+    ids = options.get(option)
     if split != "train" and ids is None:
         return None
     opened = import_name(SOURCES[name].open)(config, ids)
     if len(opened) == 0:
-        raise ValueError(f"the {split} split of source {name} holds no item.")
+        raise ValueError(
+            f"`{option}` must lead to at least one item: the {split} split of source {name} holds "
+            f"none. Got {shown(ids)}."
+        )
     if isinstance(config, LabelFilesConfig):
         check_labels(opened, config.label_convention)
     source: Source[Any] = opened

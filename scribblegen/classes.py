@@ -18,6 +18,7 @@ IGNORE_INDEX = 255
 MAX_CLASSES = 254  # ids 0..253: 254 (padding elsewhere) and 255 never become classes
 
 LABEL_SPACES = ("voc", "ade20k")
+_BAND = 2**20  # pixels counted at a time
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,15 @@ def values_of(label: np.ndarray) -> list[int]:
     held = np.zeros(256, bool)
     held[label] = True
     return [int(v) for v in np.flatnonzero(held)]
+
+
+def count_values(label: np.ndarray) -> np.ndarray:
+    """How often each value is in `label` (H, W) uint8: (256,) int64; in bands, to save memory."""
+    rows = max(1, _BAND // max(1, label.shape[1]))
+    counts = np.zeros(256, np.int64)
+    for top in range(0, len(label), rows):
+        counts += np.bincount(label[top : top + rows].ravel(), minlength=256)
+    return counts
 
 
 def voc_palette(num_classes: int) -> tuple[tuple[int, int, int], ...]:

@@ -4,6 +4,8 @@ Where nobody drew a pixel is transparent, or of a colour that no class has: whit
 pale #e0e0c0 with which PASCAL VOC draws its borders.
 """
 
+from collections import Counter
+
 import numpy as np
 
 from scribblegen.classes import IGNORE_INDEX, Classes
@@ -14,6 +16,7 @@ Colour = tuple[int, int, int]
 
 UNLABELLED: tuple[Colour, ...] = ((255, 255, 255), (0, 0, 0), (224, 224, 192))
 _MOST_SHOWN = 5
+_BAND = 2**20  # pixels looked up at a time
 
 
 def ids_of_colours(colours: np.ndarray, classes: Classes) -> np.ndarray:
@@ -30,26 +33,31 @@ def ids_of_colours(colours: np.ndarray, classes: Classes) -> np.ndarray:
     Raises:
         BadImageError: a pixel has a colour that means nothing here, or is half transparent.
     """
-    opacity = colours[..., 3]
-    if ((opacity > 0) & (opacity < 255)).any():
-        raise BadImageError("label is half transparent; its colours are not those of classes")
     ids = {**dict.fromkeys(UNLABELLED, IGNORE_INDEX), **colour_ids(classes)}
-    codes = np.array(sorted(_code(colour) for colour in ids), np.uint32)
-    by_code = {_code(colour): class_id for colour, class_id in ids.items()}
-    values = np.array([by_code[int(code)] for code in codes], np.uint8)
-    pixels = colours.astype(np.uint32)
-    pixel_codes = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
-    places = np.minimum(np.searchsorted(codes, pixel_codes), len(codes) - 1)
-    strange = (codes[places] != pixel_codes) & (opacity > 0)
-    if strange.any():
-        found, counts = np.unique(pixel_codes[strange], return_counts=True)
-        most = [f"#{found[i]:06x}" for i in np.argsort(-counts, kind="stable")[:_MOST_SHOWN]]
-        others = f" and {len(found) - len(most)} others" if len(found) > len(most) else ""
+    known = sorted((_code(colour), class_id) for colour, class_id in ids.items())
+    codes, values = (np.array(column) for column in zip(*known, strict=True))
+    label = np.empty(colours.shape[:2], np.uint8)
+    strange: Counter[int] = Counter()
+    step = max(1, _BAND // max(1, colours.shape[1]))
+    for top in range(0, len(colours), step):
+        band = colours[top : top + step]
+        opacity = band[..., 3]
+        if ((opacity > 0) & (opacity < 255)).any():
+            raise BadImageError("label is half transparent; its colours are not those of classes")
+        red, green, blue = (band[..., i].astype(np.int64) for i in range(3))
+        found = red << 16 | green << 8 | blue
+        places = np.minimum(np.searchsorted(codes, found), len(codes) - 1)
+        label[top : top + step] = np.where(opacity > 0, values[places], IGNORE_INDEX)
+        others = found[(codes[places] != found) & (opacity > 0)]
+        strange.update(dict(zip(*(c.tolist() for c in np.unique_counts(others)), strict=True)))
+    if strange:
+        most = sorted(strange, key=lambda code: (-strange[code], code))[:_MOST_SHOWN]
+        more = f" and {len(strange) - len(most)} others" if len(strange) > len(most) else ""
         raise BadImageError(
-            f"label holds colours that no class has: {', '.join(most)}{others} "
-            f"(pixels: {counts.sum()})"
+            f"label holds colours that no class has: {', '.join(f'#{c:06x}' for c in most)}{more} "
+            f"(pixels: {strange.total()})"
         )
-    return np.where(opacity > 0, values[places], np.uint8(IGNORE_INDEX))
+    return label
 
 
 def colour_ids(classes: Classes) -> dict[Colour, int]:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image
 
+from scribblegen.classes import values_of
 from scribblegen.depths import depth_of
 from scribblegen.images import BadImageError, open_header, open_pixels, turned_upright
 from scribblegen.label_files import altered_values, png_damage
@@ -83,7 +84,9 @@ def label_values(label: LabelPicture) -> np.ndarray:
         return np.asarray(picture) // np.uint8(255 // (2**label.depth - 1))
     if picture.mode in ("P", "L"):
         return np.asarray(picture)
-    if picture.mode in ("1", "I", "I;16", "I;16B"):
+    if picture.mode == "1":
+        return np.asarray(picture).astype(np.uint8)
+    if picture.mode in ("I", "I;16", "I;16B"):
         values = np.asarray(picture)
         outside = (values < 0) | (values > 255)
         if outside.any():
@@ -118,9 +121,9 @@ def used_palette(label: LabelPicture) -> dict[int, tuple[int, int, int]] | None:
     """Value -> colour (R, G, B), of the values that a palette picture holds; None for others."""
     if label.picture.mode != "P":
         return None
-    values = np.flatnonzero(np.bincount(np.asarray(label.picture).ravel(), minlength=256))
+    values = values_of(np.asarray(label.picture))
     flat = [*(label.picture.getpalette("RGB") or []), *[0] * 768]
-    return {int(v): (flat[3 * v], flat[3 * v + 1], flat[3 * v + 2]) for v in values}
+    return {v: (flat[3 * v], flat[3 * v + 1], flat[3 * v + 2]) for v in values}
 
 
 def decode_weights(data: bytes) -> np.ndarray:

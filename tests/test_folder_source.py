@@ -355,7 +355,7 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="`ids` must name a list file.*gone.txt"):
         open_folder(tmp_path / "full", ids="gone.txt")
     (tmp_path / "full" / "empty.txt").write_text("\n")
-    with pytest.raises(ValueError, match="train split of source folder holds no item"):
+    with pytest.raises(ValueError, match="`ids` must lead to at least one item: the train"):
         open_folder(tmp_path / "full", ids="empty.txt")
     with pytest.raises(FileNotFoundError, match="`image_dir` must be given"):
         open_folder(tmp_path)
