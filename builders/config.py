@@ -14,6 +14,19 @@ from scribblegen.scribbles.label_conventions import CONVENTIONS, parse_label_map
 SCRIBBLE_ORIGINS = ("auto", "files", "simulate", "mask")
 
 
+def parse_part(text: str) -> tuple[int, int]:
+    """`1/5` -> (1, 5): the first of five parts.
+
+    Raises:
+        ValueError: it is no part of at least two.
+    """
+    part, slash, parts = text.partition("/")
+    if slash and part.isdecimal() and parts.isdecimal() and len(parts) < 10:
+        if 1 <= int(part) <= int(parts) and int(parts) > 1:
+            return int(part), int(parts)
+    raise ValueError(f"`held_out` must be a part of two or more, such as 1/5. Got {text!r}.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class PhotographsConfig:
     """What every source of photographs has: which of them, and how their scribbles are drawn."""
@@ -26,6 +39,11 @@ class PhotographsConfig:
         1.0,
         "Use this share of the training photographs, chosen by their ids: those of a smaller "
         "share are all in a larger one.",
+    )
+    held_out: str | None = option(
+        None,
+        "Part of the photographs to keep from training as the test split, such as 1/5: the first "
+        "of five parts, chosen by their ids.",
     )
     scribbles: str = option(
         "auto",
@@ -51,6 +69,13 @@ class PhotographsConfig:
             raise ValueError(f"`max_samples` must be at least 1. Got {self.max_samples}.")
         if not 0 < self.train_fraction <= 1:
             raise ValueError(f"`train_fraction` must be in (0, 1]. Got {self.train_fraction}.")
+        if self.held_out is not None:
+            parse_part(self.held_out)
+            if self.test_ids is not None:
+                raise ValueError(
+                    "`held_out` must be left out where `test_ids` is given: both say what the test "
+                    f"split is. Got {self.held_out} and {self.test_ids}."
+                )
         if self.scribble_width is not None and not 1 <= self.scribble_width < float("inf"):
             raise ValueError(
                 f"`scribble_width` must be 1 pixel or more. Got {self.scribble_width}."

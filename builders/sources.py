@@ -6,7 +6,7 @@ Nothing heavy is imported before a source is opened: the command line reads the 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scribblegen.builders.config import LabelFilesConfig, PhotographsConfig
+from scribblegen.builders.config import LabelFilesConfig, PhotographsConfig, parse_part
 from scribblegen.choices import Choice, import_name
 from scribblegen.configs import to_dict
 from scribblegen.text_files import shown
@@ -89,13 +89,14 @@ def open_source(config: Any, split: str = "train") -> "Source[Any] | None":
         ValueError, FileNotFoundError: the source cannot be opened as configured.
     """
     from scribblegen.builders.label_check import check_labels
-    from scribblegen.sources import select_fraction
+    from scribblegen.sources import select_fraction, select_part
 
     name = source_name(config)
     options = to_dict(config)
-    option = "ids" if split == "train" else f"{split}_ids"
+    part = options.get("held_out") if split != "validation" else None
+    option = "ids" if split == "train" or part else f"{split}_ids"
     ids = options.get(option)
-    if split != "train" and ids is None:
+    if split != "train" and ids is None and not part:
         return None
     opened = import_name(SOURCES[name].open)(config, ids)
     if len(opened) == 0:
@@ -106,6 +107,8 @@ def open_source(config: Any, split: str = "train") -> "Source[Any] | None":
     if isinstance(config, LabelFilesConfig):
         check_labels(opened, config.label_convention)
     source: Source[Any] = opened
+    if part:
+        source = select_part(source, *parse_part(part), outside=split == "train")
     return source if split != "train" else select_fraction(source, options.get("train_fraction", 1))
 
 

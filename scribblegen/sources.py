@@ -125,6 +125,30 @@ def select_fraction(source: Source[Item], fraction: float) -> Source[Item]:
     return SelectedSource(source, sorted(order[:count]))
 
 
+def select_part(
+    source: Source[Item], part: int, parts: int, *, outside: bool = False
+) -> Source[Item]:
+    """One of `parts` parts of a source, equal but for one item, chosen by ids alone.
+
+    Args:
+        source: of at least as many items.
+        part: from 1 to `parts`.
+        parts: how many there are; together they are the source.
+        outside: everything but that part instead.
+
+    Raises:
+        ValueError: the source has fewer items than parts.
+    """
+    if len(source) < parts:
+        raise ValueError(
+            f"`held_out` must be of at most as many parts as there are items, {len(source)}. "
+            f"Got {parts}."
+        )
+    order = sorted(range(len(source)), key=lambda i: derive_seed(0, "part", source.source_ids[i]))
+    inside = set(order[part - 1 :: parts])
+    return SelectedSource(source, [i for i in range(len(source)) if (i in inside) != outside])
+
+
 def require_items(source: Source[Any], item: type[Any], user: str) -> None:
     """Refuses a source whose items `user` cannot work with.
 

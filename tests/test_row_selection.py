@@ -1,10 +1,13 @@
 """Fractions, splits and twins: chosen by ids, never by chance of order."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 
 from scribblegen.builders.config import ScenesConfig
-from scribblegen.builders.sources import open_source
+from scribblegen.builders.sources import open_source, open_sources
 from scribblegen.trainers.segmentation.adaptive import agreement, choose_stage
 from scribblegen.trainers.segmentation.inference import Inference
 from scribblegen.trainers.segmentation.schemes import TwinSet
@@ -12,6 +15,37 @@ from scribblegen.trainers.segmentation.schemes import TwinSet
 
 def ids_of(fraction, ids="0:40"):
     return open_source(ScenesConfig(ids=ids, train_fraction=fraction)).source_ids
+
+
+def test_parts_that_are_held_out_are_the_whole_and_never_trained_on():
+    whole, held_out = open_source(ScenesConfig(ids="0:11")).source_ids, []
+    for part in ("1/3", "2/3", "3/3"):
+        found = open_sources(ScenesConfig(ids="0:11", held_out=part))
+        train, test = found["train"].source_ids, found["test"].source_ids
+        assert set(train) | set(test) == set(whole) and not set(train) & set(test)
+        assert len(test) in (3, 4) and list(test) == [i for i in whole if i in test]
+        held_out += test
+    assert sorted(held_out) == sorted(whole)
+
+
+def test_a_fraction_is_of_what_is_not_held_out():
+    config = ScenesConfig(ids="0:12", held_out="1/4")
+    found = open_sources(replace(config, train_fraction=0.5))
+    assert len(found["train"]) == round(0.5 * 9) and len(found["test"]) == 3
+    assert set(found["train"].source_ids) <= set(open_sources(config)["train"].source_ids)
+
+
+@pytest.mark.parametrize("part", ["", "1", "0/5", "6/5", "1/1", "-1/5", "1/5/2", "a/b"])
+def test_what_is_no_part_is_refused(part):
+    with pytest.raises(ValueError, match="`held_out` must be a part of two or more, such as 1/5"):
+        ScenesConfig(held_out=part)
+
+
+def test_a_part_must_have_items_and_be_the_only_test_split():
+    with pytest.raises(ValueError, match="as many parts as there are items, 3. Got 4"):
+        open_source(ScenesConfig(ids="0:3", held_out="1/4"))
+    with pytest.raises(ValueError, match="`held_out` must be left out where `test_ids` is given"):
+        ScenesConfig(held_out="1/4", test_ids="5:7")
 
 
 def test_fractions_are_nested_and_in_order():

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from datasets import load_dataset
 
 from scribblegen.cli import main
 from scribblegen.commands.study.arms import in_waves, shipped_arms
@@ -133,6 +134,8 @@ def test_another_study_does_not_mix_into_the_folder(study):
         (("real, ratio-1", "real, real"), "`arms` must differ"),
         (("[1.0, 0.5]", "[2.0]"), "`fractions` must be numbers"),
         (('test_ids: "50:52"', "scene_size: 64"), "`test_ids` must be given"),
+        (("seeds: [0]", "seeds: [0]\n  folds: 2"), "`test_ids` must be given"),
+        (("seeds: [0]", "seeds: [0]\n  folds: 1"), "`folds` must be 2 or more, or 0. Got 1"),
         (("max_steps", "max_stepz"), "`max_stepz`, which is no option. Did you mean `max_steps`"),
         (("{scheme: append", "{schema: append"), "arm ratio-1 holds `schema`.* mean `scheme`"),
         (("{scheme: append", "{scheme: appended"), "arm ratio-1: `scheme` must be one of"),
@@ -214,11 +217,15 @@ def test_the_arms_of_the_shipped_studies_are_what_they_were():
     assert len(daylight) == 8 * 3 * 3
     assert daylight["uniform", 0.25, 0]["synthetic"] == every[1:]
     facade = added("study-facade")
-    assert len(facade) == 10 * 4 * 3
-    assert facade["fixed-0.2", 0.25, 1]["synthetic"] == [f"{twins}0.2"]
-    assert facade["uniform+agreed", 0.25, 1]["synthetic"] == [
-        f"{twins}{ratio}" for ratio in ("0.2", "0.4", "0.6")
-    ]
+    assert len(facade) == 10 * 2 * 3
+    twins = "out/fraction-0.125/twins:guidance2-encode"
+    for arm, backbone in (("uniform+agreed", "efficientnet-lite0"), ("small-agreed", None)):
+        assert facade[arm, 0.125, 1]["synthetic"] == [f"{twins}{r}" for r in ("0.2", "0.4", "0.6")]
+        assert facade[arm, 0.125, 1].get("backbone") == backbone
+        judge = facade[arm, 0.125, 1]["agreement_model"]
+        assert judge == "out/fraction-0.125/segmentors/real-seed1", "the pretrained one judges both"
+    grabcut = added("study-grabcut")
+    assert len(grabcut) == 4 * 3, "the same in every fold"
 
 
 def test_what_every_segmentor_of_a_study_is_given():
@@ -254,7 +261,14 @@ def test_every_shipped_arm_fits():
 
 def test_the_table_pairs_arms_with_the_scribbles_alone_by_seed():
     results = [
-        {"arm": arm, "fraction": 0.5, "seed": seed, "photographs": 64, "eval_mean_iou": value}
+        {
+            "arm": arm,
+            "fraction": 0.5,
+            "fold": "",
+            "seed": seed,
+            "photographs": 64,
+            "eval_mean_iou": value,
+        }
         for arm, values in {"real": (0.40, 0.50), "uniform": (0.42, 0.56)}.items()
         for seed, value in enumerate(values)
     ]
@@ -264,3 +278,51 @@ def test_the_table_pairs_arms_with_the_scribbles_alone_by_seed():
         "| real | 45.0 ± 7.1 |",
         "| uniform | 49.0 ± 9.9 (+4.0 ± 2.8) |",
     ]
+
+
+def test_folds_are_pooled_by_seed_and_compared_where_both_arms_have_them():
+    measured = {
+        ("real", 0, "fold-1"): 0.40,
+        ("real", 0, "fold-2"): 0.60,
+        ("real", 1, "fold-1"): 0.44,
+        ("absent", 0, "fold-1"): 0.46,
+        ("absent", 1, "fold-1"): 0.48,
+    }
+    results = [
+        {
+            "arm": arm,
+            "fraction": 1.0,
+            "fold": fold,
+            "seed": seed,
+            "photographs": 9,
+            "eval_mean_iou": value,
+        }
+        for (arm, seed, fold), value in measured.items()
+    ]
+    assert study_table(results, ["real", "absent"]).splitlines()[2:] == [
+        "| real | 47.0 ± 4.2 |",
+        "| absent | 47.0 ± 1.4 (+5.0 ± 1.4) |",
+    ]
+
+
+def test_a_study_with_folds_holds_each_part_out_in_turn(tmp_path):
+    study = STUDY.replace(', test_ids: "50:52"', "").replace("seeds: [0]", "seeds: [0]\n  folds: 2")
+    study = study.replace("[1.0, 0.5]", "[1.0]")
+    study = study.replace("real, ratio-1, uniform+agreed, masks", "real")
+    study = study.replace("max_steps: 12", "max_steps: 2")
+    before, rest = study.split("controlnet:\n")
+    run(tmp_path, study=before + rest[rest.index("twins:\n") :])
+    held_out = []
+    for fold in ("fold-1", "fold-2"):
+        train, test = (
+            load_dataset(str(tmp_path / "out" / fold / "fraction-1" / "twins"), "real", split=split)
+            for split in ("train", "test")
+        )
+        assert not set(train["source_id"]) & set(test["source_id"])
+        assert len(train) == len(test) == 2
+        held_out += test["source_id"]
+    assert len(set(held_out)) == 4, "every photograph once"
+    results = json.loads((tmp_path / "out/results.json").read_text())
+    assert [r["fold"] for r in results] == ["fold-1", "fold-2"]
+    with pytest.raises(SystemExit, match="holds another study: folds: 2 there, 3 here"):
+        run(tmp_path, "--folds", "3", study=before + rest[rest.index("twins:\n") :])

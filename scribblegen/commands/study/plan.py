@@ -1,7 +1,7 @@
 """The options of a study: sections of one YAML file, each with the options of its command."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scribblegen.builders.config import PhotographsConfig
@@ -30,6 +30,9 @@ class StudyConfig:
 
     fractions: list[float] = option([1.0, 0.5, 0.25, 0.125], "Shares of the training sources.")
     seeds: list[int] = option([0, 1, 2], "Seeds of the segmentor's training.")
+    folds: int = option(
+        0, "Parts of the photographs that are held out in turn, where there is no test split."
+    )
     arms: list[str] = option(
         ["real", "uniform", "curriculum", "adaptive", "synthetic_only", "masks"],
         "Names of arms, from section `arms` of the study's file or from those that ship "
@@ -39,6 +42,8 @@ class StudyConfig:
     def __post_init__(self) -> None:
         if not self.fractions or not all(0 < f <= 1 for f in self.fractions):
             raise ValueError(f"`fractions` must be numbers in (0, 1]. Got {self.fractions}.")
+        if self.folds < 0 or self.folds == 1:
+            raise ValueError(f"`folds` must be 2 or more, or 0. Got {self.folds}.")
         for name in ("fractions", "seeds", "arms"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
@@ -75,6 +80,17 @@ class StudyPlan:
     twins: Any
     output: OutputConfig
     segmentation: dict[str, Any]
+
+    @property
+    def sources(self) -> dict[str, PhotographsConfig]:
+        """The photographs of every fold, by the name of its folder; empty where there are none."""
+        folds = self.study.folds
+        if not folds:
+            return {"": self.source}
+        return {
+            f"fold-{fold}": replace(self.source, held_out=f"{fold}/{folds}")
+            for fold in range(1, folds + 1)
+        }
 
 
 _ARMS = "arms"
@@ -123,8 +139,11 @@ def read_study(arguments: Sequence[str]) -> tuple[StudyPlan, StudyRunConfig]:
     if config.config is None or run.output_dir is None:
         raise ValueError("`config` and `output_dir` must be given.")
     (source,) = _parse("source", flags)
-    if source.test_ids is None:
-        raise ValueError("`test_ids` must be given in section source: what is reported.")
+    if (source.test_ids is None) == (study.folds == 0) or source.held_out is not None:
+        raise ValueError(
+            "`test_ids` must be given in section source: what is reported. Where there is no such "
+            "split, `folds` of section study holds parts of the photographs out in turn."
+        )
     twins, output = _parse("twins", flags)
     if not hasattr(twins, "subset_names"):
         raise ValueError(

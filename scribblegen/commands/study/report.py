@@ -11,6 +11,7 @@ _BASELINE = "real"
 _COLUMNS = (
     "arm",
     "fraction",
+    "fold",
     "seed",
     "photographs",
     "eval_mean_iou",
@@ -26,8 +27,8 @@ def write_report(
 
     Args:
         folder: where these files are written.
-        results: one for every segmentor: `arm`, `fraction`, `seed`, `photographs` and what was
-            measured.
+        results: one for every segmentor: `arm`, `fraction`, `fold`, `seed`, `photographs` and what
+            was measured.
         arms: names of the arms, in the order of the table.
         asked: how many segmentors the study trains; where more than `results`, the table says so.
 
@@ -54,7 +55,8 @@ def write_report(
 def study_table(results: list[dict[str, Any]], arms: Sequence[str]) -> str:
     """Mean IoU in percent, mean and standard deviation over seeds; arms in rows.
 
-    Behind it the mean difference to the scribbles alone, seed by seed, with its standard deviation.
+    Of a seed it is the mean over its folds. Behind it the mean difference to the scribbles alone,
+    seed by seed, with its standard deviation.
     """
     fractions = sorted({r["fraction"] for r in results}, reverse=True)
     sizes = {r["fraction"]: r["photographs"] for r in results}
@@ -63,9 +65,9 @@ def study_table(results: list[dict[str, Any]], arms: Sequence[str]) -> str:
     for arm in arms:
         cells = []
         for fraction in fractions:
-            values, base = (_by_seed(results, name, fraction) for name in (arm, _BASELINE))
-            cell = _spread(list(values.values()))
-            paired = [values[s] - base[s] for s in values if s in base]
+            values, base = (_measured(results, name, fraction) for name in (arm, _BASELINE))
+            cell = _spread(_by_seed(values))
+            paired = _by_seed({key: values[key] - base[key] for key in values if key in base})
             cells.append(
                 f"{cell} ({_spread(paired, '+')})" if paired and arm != _BASELINE else cell
             )
@@ -73,9 +75,18 @@ def study_table(results: list[dict[str, Any]], arms: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _by_seed(results: list[dict[str, Any]], arm: str, fraction: float) -> dict[int, float]:
+def _measured(
+    results: list[dict[str, Any]], arm: str, fraction: float
+) -> dict[tuple[int, str], float]:
+    """Seed and fold -> mean IoU in percent."""
     chosen = [r for r in results if (r["arm"], r["fraction"]) == (arm, fraction)]
-    return {r["seed"]: 100 * r["eval_mean_iou"] for r in chosen}
+    return {(r["seed"], r["fold"]): 100 * r["eval_mean_iou"] for r in chosen}
+
+
+def _by_seed(values: dict[tuple[int, str], float]) -> list[float]:
+    """The mean over the folds of each seed."""
+    seeds = dict.fromkeys(seed for seed, _ in values)
+    return [statistics.mean(v for key, v in values.items() if key[0] == seed) for seed in seeds]
 
 
 def _spread(values: list[float], sign: str = "") -> str:
@@ -95,7 +106,7 @@ def _plot(results: list[dict[str, Any]], arms: Sequence[str], path: Path) -> Non
     sizes = {r["fraction"]: r["photographs"] for r in results}
     figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
     for number, arm in enumerate(arms):
-        values = [list(_by_seed(results, arm, f).values()) for f in fractions]
+        values = [_by_seed(_measured(results, arm, f)) for f in fractions]
         shown = [(sizes[f], v) for f, v in zip(fractions, values, strict=True) if v]
         style = {"real": "k-", "masks": "k--"}.get(arm, "-")  # black: no twins
         if not shown:

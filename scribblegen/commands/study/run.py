@@ -7,6 +7,7 @@ are drawn, and segmentors are trained. What is finished is kept: run it again to
 import json
 import logging
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def run_study(plan: StudyPlan, output_dir: str | Path, *, num_processes: int = 1
     Args:
         plan: what `read_study` has read.
         output_dir: folder of the study. It will hold `fraction-*/controlnet`, `/twins` and
-            `/segmentors`, and `results.json`, `results.csv`, `results.md`, `results.png`.
+            `/segmentors`, in `fold-*` where it has folds, and `results.json`, `results.csv`,
+            `results.md`, `results.png`.
         num_processes: segmentors trained at once, each by one thread.
 
     Raises:
@@ -40,8 +42,8 @@ def run_study(plan: StudyPlan, output_dir: str | Path, *, num_processes: int = 1
     """
     folder = Path(output_dir)
     _check_folder(folder, plan)
-    for fraction in plan.study.fractions:
-        _make_twins(plan, fraction_folder(folder, fraction), fraction)
+    for (fold, source), fraction in product(plan.sources.items(), plan.study.fractions):
+        _make_twins(plan, source, fraction_folder(folder / fold, fraction), fraction)
     asked = list(trainings(plan, folder))
 
     def report() -> str:
@@ -59,6 +61,7 @@ def _result(training: Training) -> dict[str, Any]:
     return {
         "arm": training.arm,
         "fraction": training.fraction,
+        "fold": training.fold,
         "seed": training.seed,
         **_read(training.result_file),
         "photographs": _read(training.result_file.with_name("run.json"))["photographs"],
@@ -69,6 +72,7 @@ def _check_folder(folder: Path, plan: StudyPlan) -> None:
     """Arms, fractions and seeds may be added to a study; nothing else may change."""
     options = without_paths(
         {
+            "folds": plan.study.folds or None,
             **source_options(plan.source),
             **(to_dict(plan.controlnet) if plan.controlnet else {}),
             **{f"twins {k}": v for k, v in to_dict(plan.twins, plan.output).items()},
@@ -91,9 +95,9 @@ def _check_folder(folder: Path, plan: StudyPlan) -> None:
     file.write_text(json.dumps({**options, "arms": arms}, indent=1) + "\n", "utf-8")
 
 
-def _make_twins(plan: StudyPlan, folder: Path, fraction: float) -> None:
+def _make_twins(plan: StudyPlan, source: PhotographsConfig, folder: Path, fraction: float) -> None:
     """The twins of one fraction, by a ControlNet of its own where the study trains one."""
-    source = replace(plan.source, train_fraction=fraction)
+    source = replace(source, train_fraction=fraction)
     method = plan.twins
     if plan.controlnet is not None:
         networks = _train_controlnet(plan.controlnet, source, folder / "controlnet")

@@ -1,7 +1,8 @@
-"""The segmentors of a study: one for every seed, fraction and arm."""
+"""The segmentors of a study: one for every seed, fold, fraction and arm."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ class Training:
 
     arm: str
     fraction: float
+    fold: str  # the name of its folder; empty where there are none
     seed: int
     options: dict[str, Any]  # of `SegmentationConfig`
     judge: Path | None = None  # the folder of another training, whose segmentor judges its twins
@@ -39,8 +41,8 @@ def trainings(plan: StudyPlan, folder: Path) -> Iterator[Training]:
         folder: the folder of the study.
     """
     for seed in plan.study.seeds:  # outermost: a study that is cut short has compared like seeds
-        for fraction in plan.study.fractions:
-            inside = fraction_folder(folder, fraction)
+        for fold, fraction in product(plan.sources, plan.study.fractions):
+            inside = fraction_folder(folder / fold, fraction)
             twins = inside / "twins"
             for arm, added in plan.arms.items():
                 options = {
@@ -57,7 +59,7 @@ def trainings(plan: StudyPlan, folder: Path) -> Iterator[Training]:
                 if added.get("agreement_model") in plan.arms:
                     judge = _segmentor(inside, added["agreement_model"], seed)
                     options["agreement_model"] = str(judge)
-                yield Training(arm, fraction, seed, options, judge)
+                yield Training(arm, fraction, fold, seed, options, judge)
 
 
 def fraction_folder(folder: Path, fraction: float) -> Path:
