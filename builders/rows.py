@@ -26,6 +26,7 @@ from scribblegen.picture_cells import cell_file
 from scribblegen.pixel_limits import LARGEST_MAX_PIXELS
 from scribblegen.records import Sample
 from scribblegen.sources import PhotographSource
+from scribblegen.text_files import shown_message
 
 
 def split_rows(builder: datasets.DatasetBuilder, split: str, name: str) -> datasets.Dataset:
@@ -40,8 +41,14 @@ def split_rows(builder: datasets.DatasetBuilder, split: str, name: str) -> datas
         ValueError: there is no such split; the message lists those that there are.
         OSError: a file of the data set is damaged.
     """
-    with reading_rows(name):
-        builder.download_and_prepare()
+    try:
+        with reading_rows(name):
+            builder.download_and_prepare()
+    except ValueError as error:  # of a card that names files which are not there
+        raise OSError(
+            f"{name} cannot be read: {shown_message(error, 1000)} Mend its README.md, or download "
+            "it again."
+        ) from error
     try:
         return builder.as_dataset(split)
     except ValueError as error:

@@ -113,6 +113,8 @@ def render_segmentation_card(
     """
     counted = {key: identity[key] for key in ("classes", "photographs", "twins", "unpaired")}
     supervision = _SUPERVISION[identity["labels"]]
+    if identity.get("pseudo_label_weight"):
+        supervision += " and pseudo labels"
     supervision += _TWINS if counted["twins"] else _UNPAIRED if counted["unpaired"] else ""
     report = identity["eval_data"] or identity["real"]
     trained_on = (identity["real"], *identity["synthetic"])
@@ -154,6 +156,7 @@ def render_segmentation_card(
         report=f"{report}, split {identity['eval_split']}",
         eval_labels=identity["eval_labels"],
         own_size=identity["eval_protocol"] == "full",
+        chosen_on_report=identity.get("select_on") == "report",
         per_class=[
             {
                 "name": c,

@@ -94,11 +94,6 @@ def reading_rows(name: str) -> Iterator[None]:
             "is damaged, delete its copy in the cache of the Hub and of `datasets`, or make it "
             "again."
         ) from error
-    except ValueError as error:  # of a card that names files which are not there
-        raise OSError(
-            f"{name} cannot be read: {shown_message(error, _LONGEST)} Mend its README.md, or "
-            "download it again."
-        ) from error
 
 
 def damaged_file(folder: Path) -> Path | None:

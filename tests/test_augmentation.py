@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scribblegen.trainers.segmentation.augmentation import Augmentation
-from scribblegen.trainers.segmentation.maps import LabelMap, WeightMap
+from scribblegen.trainers.segmentation.maps import DerivedMap, LabelMap, WeightMap
 
 
 def coded(height=60, width=90):
@@ -135,7 +135,41 @@ def test_labels_are_never_blended_and_weights_are():
     assert len(np.unique(view["weight"])) > 2
 
 
-@pytest.mark.parametrize("maps", [{}, {"label": WeightMap()}, {**MAPS, "inside": LabelMap()}])
+def _share(ids):
+    return np.full(ids.shape, (ids == 1).mean(), np.float32)
+
+
+def test_weights_that_are_made_of_a_view_are_of_what_it_shows():
+    maps = {"label": LabelMap(), "share": DerivedMap("label", _share, of_view=True, pad=7.0)}
+    augment = Augmentation(crop_size=48, maps=maps)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        view = augment(coded(60, 90), rng)
+        inside = view["inside"]
+        assert np.allclose(view["share"][inside], (view["label"][inside] == 1).mean())
+        assert view["share"].dtype == np.float32 and (view["share"][~inside] == 7).all()
+
+
+def test_weights_that_are_made_of_the_whole_map_are_cut_from_it_and_never_blended():
+    row = coded(60, 90)
+    row["coded"] = row["label"].astype(np.float32) / 7
+    maps = {"label": LabelMap(), "coded": DerivedMap("label", _share)}
+    view = Augmentation(crop_size=48, maps=maps)(row, np.random.default_rng(3))
+    inside = view["inside"]
+    assert np.array_equal(view["coded"][inside], view["label"][inside].astype(np.float32) / 7)
+    assert (view["coded"][~inside] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "maps",
+    [
+        {},
+        {"label": WeightMap()},
+        {**MAPS, "inside": LabelMap()},
+        {"label": LabelMap(), "share": DerivedMap("nothing", _share)},
+        {**MAPS, "share": DerivedMap("near", _share)},
+    ],
+)
 def test_maps_need_a_label_and_names_of_their_own(maps):
     with pytest.raises(ValueError, match="`maps` must"):
         Augmentation(crop_size=8, maps=maps)

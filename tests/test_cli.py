@@ -345,6 +345,11 @@ def test_every_shipped_recipe_parses(name, tmp_path):
         if name.startswith("paper"):
             assert config.lr_scheduler_kwargs == {"power": 0.9, "lr_end": 0.0}
         return
+    if name.endswith("cdsp"):
+        options = ["--config", name, "--real", "a", "--output_dir", str(tmp_path)]
+        (config,) = parse_configs((SegmentationConfig,), options, program="p", description="d")
+        assert config.rectification_weight == 1
+        return
     types = next(
         (types for ending, types in TRAINING.items() if name.endswith(ending)),
         (SOURCE, ScribbleGenConfig, OutputConfig, RunConfig),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageFilter
 
-from scribblegen.trainers.segmentation.maps import ONLY_LABEL, Maps, check_maps
+from scribblegen.trainers.segmentation.maps import ONLY_LABEL, DerivedMap, Maps, check_maps
 
 # What a crop shows beyond the image: the usual mean colour, which is zero to the network.
 _PADDING = (124, 116, 104)
@@ -47,8 +47,8 @@ class Augmentation:
         """One random view.
 
         Args:
-            row: `image` (H, W, 3) uint8, and every one of `maps`, (H, W): uint8 class ids, uint8
-                or float32 weights. Nothing else of it is looked at.
+            row: `image` (H, W, 3) uint8, and every one of `maps` that is not made of the view,
+                (H, W): uint8 class ids, uint8 or float32 weights. Nothing else is looked at.
             rng: of everything that is random; how much is drawn does not depend on the maps.
 
         Returns:
@@ -75,6 +75,7 @@ class Augmentation:
         laid = {
             name: Image.fromarray(row[name]).resize(shown, kind.resampling, box=box)
             for name, kind in self.maps.items()
+            if not _is_of_view(kind)
         }
         if mirrored:  # here: PIL mirrors several times faster than NumPy
             picture = picture.transpose(_MIRRORED)
@@ -86,6 +87,9 @@ class Augmentation:
             pixels = _jittered(pixels, self.jitter, rng)
         square = (self.crop_size, self.crop_size)
         values = {name: np.asarray(map_) for name, map_ in laid.items()}
+        for name, kind in self.maps.items():
+            if isinstance(kind, DerivedMap) and kind.of_view:
+                values[name] = kind.derive(values[kind.of])
         if shown == square:
             return {"image": pixels, **values, "inside": np.ones(square, bool)}
         place = (
@@ -102,6 +106,10 @@ class Augmentation:
         inside = np.zeros(square, bool)
         inside[place] = True
         return {"image": view, **padded, "inside": inside}
+
+
+def _is_of_view(kind: object) -> bool:
+    return isinstance(kind, DerivedMap) and kind.of_view
 
 
 def centre_crop(image: np.ndarray, label: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:

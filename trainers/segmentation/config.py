@@ -11,10 +11,12 @@ from scribblegen.trainers.segmentation.augmentation import Augmentation
 from scribblegen.trainers.segmentation.data import LABELS
 from scribblegen.trainers.segmentation.inference import Inference
 from scribblegen.trainers.segmentation.maps import ONLY_LABEL, Maps
+from scribblegen.trainers.segmentation.pseudo_label_options import PseudoLabelOptions
 from scribblegen.trainers.segmentation.schemes import SCHEMES
 
 CROP = "crop513"
 EVAL_PROTOCOLS = ("full", CROP)
+SELECTION, REPORT = "selection", "report"
 # Of `TrainingArguments`: what decides the weights.
 _DECISIVE = (
     "seed",
@@ -39,7 +41,7 @@ _DECISIVE = (
 
 
 @dataclass
-class SegmentationConfig(TrainingArguments):
+class SegmentationConfig(PseudoLabelOptions, TrainingArguments):
     """How a segmentor is trained on real and synthetic subsets."""
 
     real: str | None = option(None, "REPO or REPO:subset of the photographs: folder or Hub id.")
@@ -62,6 +64,11 @@ class SegmentationConfig(TrainingArguments):
         0.0,
         "Share of the training photographs kept apart to choose the best checkpoint by; it is "
         "measured against `labels`.",
+    )
+    select_on: str = option(
+        SELECTION,
+        "selection: the best checkpoint is chosen on `selection_share`; report: on `eval_split` "
+        "itself, as CDSP's reference does, which flatters the report.",
     )
     min_agreement: float | None = option(
         None, "Leave out twins on less of whose scribble the segmentor that judges them agrees."
@@ -139,10 +146,18 @@ class SegmentationConfig(TrainingArguments):
     eval_flip: bool = option(False, "Average over the mirrored image too.")
 
     def __post_init__(self) -> None:
-        if self.load_best_model_at_end and not self.selection_share:
+        on_report = self.select_on == REPORT
+        if self.load_best_model_at_end and not self.selection_share and not on_report:
             raise ValueError(
                 "`load_best_model_at_end` needs a `selection_share` above 0: the best checkpoint "
                 "is not chosen on the split that is reported."
+            )
+        if on_report and not (
+            self.load_best_model_at_end and self.eval_split and not self.selection_share
+        ):
+            raise ValueError(
+                "`select_on` report needs `load_best_model_at_end`, an `eval_split` and no "
+                "`selection_share`: the best checkpoint is chosen on the split that is reported."
             )
         if self.load_best_model_at_end:
             self.metric_for_best_model: str | None = self.metric_for_best_model or "mean_iou"
@@ -157,6 +172,7 @@ class SegmentationConfig(TrainingArguments):
             ("eval_labels", tuple(LABELS)),
             ("scheme", SCHEMES),
             ("eval_protocol", EVAL_PROTOCOLS),
+            ("select_on", (SELECTION, REPORT)),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"`{name}` must be one of {known}. Got {getattr(self, name)!r}.")
@@ -174,12 +190,13 @@ class SegmentationConfig(TrainingArguments):
                 f"`scheme` must be one that draws twins, such as uniform, since `synthetic` names "
                 f"{self.synthetic}. Got 'none'."
             )
+        self.check_pseudo_label_options()
         self.augmentation()
         self.inference()
 
     def maps(self) -> Maps:
         """The columns that the loss is shown beside the image: `label`, and those of a method."""
-        return ONLY_LABEL
+        return {**ONLY_LABEL, **self.pseudo_label_maps()}
 
     def augmentation(self) -> Augmentation:
         """What may happen to a training image and its maps."""

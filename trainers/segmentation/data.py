@@ -14,7 +14,14 @@ from scribblegen.picture_cells import cell_file
 from scribblegen.pixel_limits import LARGEST_MAX_PIXELS
 from scribblegen.records import DEFAULT_SUBSET
 from scribblegen.subset_name import SubsetName
-from scribblegen.trainers.segmentation.maps import LABEL, ONLY_LABEL, LabelMap, Maps, check_maps
+from scribblegen.trainers.segmentation.maps import (
+    LABEL,
+    ONLY_LABEL,
+    DerivedMap,
+    LabelMap,
+    Maps,
+    check_maps,
+)
 from scribblegen.trainers.segmentation.pairing import order_of, pair
 from scribblegen.trainers.segmentation.schemes import TwinSet
 
@@ -87,7 +94,7 @@ class SegmentationRows:
 
     def read(self, row: int) -> dict[str, np.ndarray]:
         """`image` (H, W, 3) uint8 and every one of `maps`, (H, W): class ids uint8, weights uint8
-        or float32.
+        or float32. Those that are made of a view are not among them.
 
         Raises:
             ValueError: a picture cannot be read or is named by a path, or a map holds an id that
@@ -101,6 +108,8 @@ class SegmentationRows:
         image, _ = _picture(record, "image", row, _decode)
         read = {"image": image}
         for name, kind in self.maps.items():
+            if isinstance(kind, DerivedMap):
+                continue
             column = self.label_columns[number] if name == LABEL else name
             values = read[name] = _picture(record, column, row, kind.decode)
             fault = ""
@@ -110,6 +119,9 @@ class SegmentationRows:
                 fault = f"{stray} in `{column}`, outside the {len(self.classes)} classes"
             if fault:
                 raise ValueError(f"{record.get('source_id', f'row {row}')} holds {fault}.")
+        for name, kind in self.maps.items():
+            if isinstance(kind, DerivedMap) and not kind.of_view:
+                read[name] = kind.derive(read[kind.of])
         return read
 
 
@@ -181,13 +193,14 @@ def open_rows(
         columns.append(LABEL)
         first += len(twins)
     for text, rows, label in zip((real, *synthetic), tables, columns, strict=True):
-        needed = [label if map_ == LABEL else map_ for map_ in maps]
-        missing = [column for column in needed if not _is_whole(rows, column)]
-        if missing:
-            raise ValueError(
-                f"the training reads `{missing[0]}`, which {text} must have in every row. Its "
-                f"columns are {rows.column_names}."
-            )
+        for map_, kind in maps.items():
+            column = label if map_ == LABEL else map_
+            if not isinstance(kind, DerivedMap) and not _is_whole(rows, column):
+                advice = f" {kind.advice}" if isinstance(kind, LabelMap) and kind.advice else ""
+                raise ValueError(
+                    f"the training reads `{column}`, which {text} must have in every row. Its "
+                    f"columns are {rows.column_names}.{advice}"
+                )
     return SegmentationRows(Classes(names), tuple(tables), tuple(columns), tuple(twin_sets), maps)
 
 

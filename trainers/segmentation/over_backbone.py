@@ -61,11 +61,13 @@ class SegmentorOverBackbone(PreTrainedModel):
         pixel_values: Tensor,
         labels: Tensor | None = None,
         return_dict: bool | None = None,
+        output_hidden_states: bool | None = None,
         **kwargs: Any,
     ) -> SemanticSegmenterOutput | tuple[Tensor, ...]:
         """Args:
         pixel_values: (B, 3, H, W), normalised.
         labels: (B, H, W) int64; then there is a loss, cross-entropy at full size.
+        output_hidden_states: give the backbone's features too, finest first; not in a tuple.
         """
         states = self.backbone(pixel_values, output_hidden_states=True).hidden_states
         logits = self.decode_head(states[1:])
@@ -79,7 +81,9 @@ class SegmentorOverBackbone(PreTrainedModel):
             loss = summed / (labels != ignored).sum().clamp(min=1)
         if return_dict is False:
             return (logits,) if loss is None else (loss, logits)
-        return SemanticSegmenterOutput(loss=loss, logits=logits)
+        return SemanticSegmenterOutput(
+            loss=loss, logits=logits, hidden_states=states if output_hidden_states else None
+        )
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Conv2d):

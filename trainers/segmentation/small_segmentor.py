@@ -66,16 +66,17 @@ class SmallSegmentorForSemanticSegmentation(PreTrainedModel):
         pixel_values: Tensor,
         labels: Tensor | None = None,
         return_dict: bool | None = None,
+        output_hidden_states: bool | None = None,
         **kwargs: Any,
     ) -> SemanticSegmenterOutput | tuple[Tensor, ...]:
         """Args:
         pixel_values: (B, 3, H, W).
         labels: (B, H, W) int64; then there is a loss.
+        output_hidden_states: give the encoder's features too, finest first; not in a tuple.
         """
         height, width = pixel_values.shape[-2:]
-        fine, middle, coarse = self._encode(
-            F.pad(pixel_values, (0, -width % _STRIDE, 0, -height % _STRIDE))
-        )
+        states = self._encode(F.pad(pixel_values, (0, -width % _STRIDE, 0, -height % _STRIDE)))
+        fine, middle, coarse = states
         middle = self.to_middle(torch.cat([_twice(coarse), middle], dim=1))
         fine = self.to_fine(torch.cat([_twice(middle), fine], dim=1))
         logits = F.pixel_shuffle(self.head(fine), 2)[..., :height, :width]
@@ -86,7 +87,9 @@ class SmallSegmentorForSemanticSegmentation(PreTrainedModel):
             loss = summed / (labels != ignored).sum().clamp(min=1)
         if return_dict is False:
             return (logits,) if loss is None else (loss, logits)
-        return SemanticSegmenterOutput(loss=loss, logits=logits)
+        return SemanticSegmenterOutput(
+            loss=loss, logits=logits, hidden_states=states if output_hidden_states else None
+        )
 
     def features(self, pixel_values: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, C): the features at 1/4 and 1/8, averaged over space."""

@@ -21,15 +21,19 @@ from scribblegen.trainers.segmentation.backbone_training import (
 )
 from scribblegen.trainers.segmentation.config import SegmentationConfig
 from scribblegen.trainers.segmentation.confusion import confusion_matrix, scores
-from scribblegen.trainers.segmentation.losses import (
-    absent_class_loss,
-    at_size_of,
-    dense_crf_loss,
-    gated_crf_loss,
-    partial_cross_entropy,
-)
+from scribblegen.trainers.segmentation.losses import at_size_of, partial_cross_entropy
 from scribblegen.trainers.segmentation.maps import LABEL
-from scribblegen.trainers.segmentation.views import SchemeSampler, as_pixels
+from scribblegen.trainers.segmentation.pseudo_label_terms import (
+    num_counted,
+    pseudo_label_loss,
+    pseudo_label_terms,
+)
+from scribblegen.trainers.segmentation.rectification_training import (
+    RectificationGradients,
+    RectificationTraining,
+)
+from scribblegen.trainers.segmentation.scribble_terms import scribble_terms
+from scribblegen.trainers.segmentation.views import SchemeSampler, as_pixels, collated
 
 _AUXILIARY_WEIGHT = 0.4  # of UperNet's and DPT's second head, as in their own losses
 _MEASUREMENTS = 20  # of a whole training, by the adaptive scheme
@@ -69,7 +73,7 @@ class SegmentationTrainer(Trainer):
         super().__init__(
             model=model,
             args=args,
-            data_collator=_collated,
+            data_collator=collated,
             compute_metrics=_summed_scores,
             **options,
         )
@@ -82,6 +86,14 @@ class SegmentationTrainer(Trainer):
         self._mean = torch.tensor(mean).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(std).view(1, 3, 1, 1) * 255
         self._resumed: dict[str, Any] | None = None
+        self.terms = pseudo_label_terms(args)
+        self._term_counts: Tensor | None = None  # of this optimiser step, in all processes
+        self.rectification: RectificationTraining | None = None
+        if args.rectification_weight:
+            self.rectification = RectificationTraining(
+                model, args, crop_size=args.crop_size, seed=args.seed
+            )
+            self.add_callback(RectificationGradients(self.rectification.module, self.accelerator))
         self.auxiliary_logits: list[Tensor] = []  # of the last call, by the heads that have some
         if getattr(model, "auxiliary_head", None) is not None:
             model.auxiliary_head.register_forward_hook(
@@ -104,13 +116,20 @@ class SegmentationTrainer(Trainer):
             num_items_in_batch: labelled pixels of the whole step, in all processes.
         """
         self.auxiliary_logits.clear()
-        outputs = model(pixel_values=self._normalised(inputs["pixel_values"]))
-        share, count = 1.0, None
+        pixels = self._normalised(inputs["pixel_values"])
+        if self.rectification is None:
+            outputs = model(pixel_values=pixels)
+        else:
+            outputs = model(pixel_values=pixels, output_hidden_states=True)
+        share, count, term_counts = 1.0, None, None
         if num_items_in_batch is not None:
             share = 1 / getattr(self, "current_gradient_accumulation_steps", 1)
             # Gradients are averaged over the processes, the count is of all of them.
             count = torch.as_tensor(num_items_in_batch) / self.accelerator.num_processes * share
-        loss = share * self.segmentation_loss(outputs, {**inputs, "num_labelled": count})
+            if self._term_counts is not None:
+                term_counts = self._term_counts / self.accelerator.num_processes * share
+        counts = {"num_labelled": count, "num_counted": term_counts}
+        loss = share * self.segmentation_loss(outputs, {**inputs, **counts})
         return (loss, outputs) if return_outputs else loss
 
     def segmentation_loss(self, outputs: Any, batch: dict[str, Any]) -> Tensor:
@@ -125,7 +144,8 @@ class SegmentationTrainer(Trainer):
                 int64, `inside` (B, H, W) bool and the other maps that were asked for. And
                 `num_labelled`, the labelled pixels of an average call of this optimiser step: with
                 it as divisor a sum over labelled pixels weighs each alike, in whatever call it is.
-                None outside of training: then the call's own.
+                None outside of training: then the call's own. `num_counted` is the same of
+                each of `terms`.
 
         Returns:
             Scalar with a gradient.
@@ -138,26 +158,19 @@ class SegmentationTrainer(Trainer):
             loss = loss + _AUXILIARY_WEIGHT * again
         if config.divide_by_batch:
             loss = loss / len(labels)
-        if config.absent_class_weight:
-            loss = loss + config.absent_class_weight * absent_class_loss(logits, labels)
-        if config.dense_crf_weight:
-            loss = loss + config.dense_crf_weight * dense_crf_loss(
-                logits,
-                batch["pixel_values"],
-                batch["inside"],
-                sigma_rgb=config.crf_sigma_rgb,
-                sigma_xy=config.crf_sigma_xy,
-                scale=config.crf_scale,
-            )
-        if config.gated_crf_weight:
-            loss = loss + config.gated_crf_weight * gated_crf_loss(
-                logits, batch["pixel_values"].float(), batch["inside"]
-            )
+        for term in scribble_terms(config, logits, batch):
+            loss = loss + term
+        if self.terms:
+            loss = loss + pseudo_label_loss(self.terms, logits, batch, batch["num_counted"])
+        if self.rectification is not None:
+            loss = loss + self.rectification.loss(outputs, batch)
         return loss
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """The Trainer's optimiser, with the head's own learning rate where one is configured."""
-        if self.optimizer is None and self.config.head_learning_rate_factor != 1:
+        """The Trainer's optimiser, with the head's own learning rate where one is configured, and
+        the rectification module's weights where there is one."""
+        is_new = self.optimizer is None
+        if is_new and self.config.head_learning_rate_factor != 1:
             backbone, head = head_parameters(self.model)
             kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
             rate = self.args.learning_rate
@@ -166,7 +179,11 @@ class SegmentationTrainer(Trainer):
                 {"params": head, "lr": rate * self.config.head_learning_rate_factor},
             ]
             self.optimizer = kind(groups, weight_decay=self.args.weight_decay, **options)
-        return super().create_optimizer(model)
+        optimizer = super().create_optimizer(model)
+        if is_new and self.rectification is not None:
+            own = list(self.rectification.parameters())
+            optimizer.add_param_group({"params": own, "weight_decay": self.args.weight_decay})
+        return optimizer
 
     def prediction_step(
         self,
@@ -228,9 +245,11 @@ class SegmentationTrainer(Trainer):
         )
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        folder = Path(self._get_output_dir(trial=trial)) / name
+        if self.rectification is not None and self.args.should_save:
+            self.rectification.save(folder)
         if self.sampler is not None and self.args.should_save:
-            name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-            folder = Path(self._get_output_dir(trial=trial)) / name
             folder.mkdir(parents=True, exist_ok=True)
             state = {"epoch": self.sampler.epoch, "stage": self.sampler.stage}
             (folder / _SAMPLER_FILE).write_text(json.dumps(state) + "\n", "utf-8")
@@ -239,12 +258,19 @@ class SegmentationTrainer(Trainer):
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Tensor | None:
         if not batch_samples or "inside" not in batch_samples[0]:
             return None
+        if self.terms:
+            counted = num_counted(self.terms, batch_samples).to(device)
+            self._term_counts = self.accelerator.reduce(counted, "sum")
         count = sum((batch["labels"] != IGNORE_INDEX).sum() for batch in batch_samples)
         return self.accelerator.reduce(torch.as_tensor(count).to(device), "sum")
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         model = self.model if model is None else model
-        _load_weights(model, "resume_from_checkpoint", resume_from_checkpoint)
+        restore_weights(
+            model, "resume_from_checkpoint", resume_from_checkpoint, config=model.config
+        )
+        if self.rectification is not None:
+            self.rectification.load(Path(resume_from_checkpoint))
         state = Path(resume_from_checkpoint) / _SAMPLER_FILE
         if self.sampler is not None and state.is_file():
             self._resumed = json.loads(state.read_text("utf-8"))
@@ -252,21 +278,9 @@ class SegmentationTrainer(Trainer):
 
     def _load_best_model(self) -> None:
         best = str(self.state.best_model_checkpoint)
-        _load_weights(self.model, "load_best_model_at_end", best)
-
-
-def _collated(items: list[dict[str, Tensor]]) -> dict[str, Any]:
-    """Views in one tensor each; whole images, of any sizes, in lists."""
-    if "inside" in items[0]:
-        return {key: torch.stack([item[key] for item in items]) for key in items[0]}
-    return {key: [item[key] for item in items] for key in items[0]}
+        restore_weights(self.model, "load_best_model_at_end", best, config=self.model.config)
 
 
 def _summed_scores(prediction: Any) -> dict[str, float]:
     found = scores(np.asarray(prediction.predictions).sum(axis=0, dtype=np.int64))
     return {key: value for key, value in found.items() if isinstance(value, float)}
-
-
-def _load_weights(model: Any, option: str, checkpoint: str) -> None:
-    """All weights of a checkpoint, by the loader that knows how it names them."""
-    restore_weights(model, option, checkpoint, config=model.config)

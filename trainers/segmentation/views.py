@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,6 +125,13 @@ class WholeImages(torch.utils.data.Dataset[dict[str, Tensor]]):
         if self.crop is not None:
             image, label = centre_crop(image, label, self.crop)
         return {"pixel_values": as_pixels(image), "labels": as_ids(label)}
+
+
+def collated(items: list[dict[str, Tensor]]) -> dict[str, Any]:
+    """Views in one tensor each; whole images, of any sizes, in lists."""
+    if "inside" in items[0]:
+        return {key: torch.stack([item[key] for item in items]) for key in items[0]}
+    return {key: [item[key] for item in items] for key in items[0]}
 
 
 def as_pixels(image: np.ndarray) -> Tensor:

@@ -1,0 +1,1 @@
+"""Maps and strokes -> dense labels, and how far they can be trusted."""

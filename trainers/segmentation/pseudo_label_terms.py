@@ -1,0 +1,109 @@
+"""What pseudo labels and doubt add to the loss of a call, and what each of them is divided by."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from scribblegen.classes import IGNORE_INDEX
+from scribblegen.trainers.segmentation.pseudo_label_losses import (
+    distance_entropy,
+    entropy_loss,
+    smoothed_cross_entropy,
+)
+from scribblegen.trainers.segmentation.pseudo_label_options import (
+    BOUNDARY_DISTANCE,
+    PSEUDO_LABEL,
+    SCRIBBLE_DISTANCE,
+    PseudoLabelOptions,
+)
+
+Batch = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Term:
+    """A part of the loss that is a mean over pixels which the batch alone tells.
+
+    Args:
+        weight: of the term.
+        counts: which pixels of a batch it is a mean over, (B, H, W) bool.
+        loss: of logits (B, K, H, W), a batch, and how many pixels count.
+    """
+
+    weight: float
+    counts: Callable[[Batch], Tensor]
+    loss: Callable[[Tensor, Batch, Tensor], Tensor]
+
+
+def pseudo_label_terms(options: PseudoLabelOptions) -> tuple[Term, ...]:
+    """The terms that are on, but for the rectification, which needs features."""
+    terms = []
+    if options.pseudo_label_weight:
+        learned = partial(_learned_label, to_background=options.ignore_to_background)
+
+        def cross_entropy(logits: Tensor, batch: Batch, count: Tensor) -> Tensor:
+            smoothing = options.pseudo_label_smoothing
+            return smoothed_cross_entropy(logits, learned(batch), smoothing, count=count)
+
+        terms.append(
+            Term(
+                options.pseudo_label_weight,
+                lambda batch: learned(batch) != IGNORE_INDEX,
+                cross_entropy,
+            )
+        )
+    if options.entropy_weight:
+        terms.append(
+            Term(
+                options.entropy_weight,
+                lambda batch: batch["inside"],
+                lambda logits, batch, count: entropy_loss(logits, batch["inside"], count=count),
+            )
+        )
+    if options.distance_entropy_weight:
+        terms += [
+            _weighed(options.distance_entropy_weight, SCRIBBLE_DISTANCE),
+            _weighed(options.distance_entropy_weight, BOUNDARY_DISTANCE),
+        ]
+    return tuple(terms)
+
+
+def num_counted(terms: Sequence[Term], batches: Sequence[Batch]) -> Tensor:
+    """(terms,) int64: the pixels that each term is a mean over, in all batches together."""
+    counts = [[term.counts(batch).sum() for term in terms] for batch in batches]
+    return torch.stack([torch.stack(of_batch) for of_batch in counts]).sum(dim=0)
+
+
+def pseudo_label_loss(
+    terms: Sequence[Term], logits: Tensor, batch: Batch, counts: Tensor | None
+) -> Tensor:
+    """The weighed sum of the terms.
+
+    Args:
+        terms: from `pseudo_label_terms`.
+        logits: (B, K, H, W).
+        batch: the entries of `Views`.
+        counts: (terms,) pixels of an average call of the optimiser step; those of the batch if
+            None.
+    """
+    if counts is None:
+        counts = num_counted(terms, [batch])
+    parts = [t.weight * t.loss(logits, batch, n) for t, n in zip(terms, counts, strict=True)]
+    return torch.stack(parts).sum()
+
+
+def _weighed(weight: float, name: str) -> Term:
+    return Term(
+        weight,
+        lambda batch: batch[name] > 0,
+        lambda logits, batch, count: distance_entropy(logits, batch[name], count=count),
+    )
+
+
+def _learned_label(batch: Batch, *, to_background: bool) -> Tensor:
+    """The pseudo label as it is learned; the batch's own is left as it is."""
+    label = batch[PSEUDO_LABEL]
+    return torch.where(label == IGNORE_INDEX, 0, label) if to_background else label
