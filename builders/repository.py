@@ -27,7 +27,7 @@ from scribblegen.text_files import read_text, shown, shown_message
 from scribblegen.yaml_files import parse_yaml
 
 GALLERY, LABEL_FILE = "assets/grid.png", "id2label.json"
-_LABEL_COLUMNS = ("label", "mask")  # drawn in class colours
+_LABEL_COLUMNS = ("label", "mask", "pseudo_label")  # drawn in class colours
 _MOST_COLUMNS = 14  # subsets beyond this are thinned out: a card is read on a screen
 
 

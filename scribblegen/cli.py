@@ -15,6 +15,8 @@ COMMANDS = {
     "publish": "scribblegen.commands.publish:publish",
     "train-controlnet": "scribblegen.commands.train:train_controlnet",
     "train-segmentation": "scribblegen.commands.train:train_segmentation",
+    "pseudo-label": "scribblegen.commands.pseudo_label:pseudo_label",
+    "train-classifier": "scribblegen.commands.train_classifier:train_classifier",
     "study": "scribblegen.commands.study.command:study",
     "train-autoencoder": "scribblegen.commands.train:train_autoencoder",
     "train-text-to-image": "scribblegen.commands.train:train_text_to_image",
@@ -33,6 +35,10 @@ commands:
             a ControlNet for your classes, on photographs with scribbles
   train-segmentation
             a segmentor, on photographs, scribbles and twins
+  pseudo-label
+            photographs with scribbles -> a dataset with a pseudo label for each
+  train-classifier
+            a classifier of the classes that scribbles name: what pseudo labels are read from
   study     which scheme helps, with how little data: every arm, fraction and seed, in one table
   train-autoencoder, train-text-to-image
             the two parts of a small pipeline that a ControlNet is trained over

@@ -16,11 +16,13 @@ _CHECKPOINTS = "Checkpoints are kept: go on with --resume_from_checkpoint latest
 _KEPT = {
     "demo": f"Finished shards are kept: {_GO_ON}.",
     "build": f"Finished shards are kept: {_GO_ON}.",
+    "pseudo-label": f"What is finished is kept: {_GO_ON}.",
     "publish": "What was sent is kept: run the same command again to send the rest.",
     "preview": "Nothing was written.",
     "study": f"What is finished is kept: {_GO_ON}.",
     "train-controlnet": _CHECKPOINTS,
     "train-segmentation": _CHECKPOINTS,
+    "train-classifier": _CHECKPOINTS,
     "train-autoencoder": _CHECKPOINTS,
     "train-text-to-image": _CHECKPOINTS,
 }

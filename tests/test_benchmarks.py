@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from scribblegen.images import IMAGE_FORMATS, encode_image
+from tests.benchmarks.crf_speed import crf_speed
 from tests.benchmarks.engine_speed import (
     SCALES,
     Bench,
@@ -71,3 +72,8 @@ def test_reading_a_source_is_measured_beside_pillow(tmp_path):
     found = reading_speed(tmp_path, 3)
     assert found["photographs"] == found["read"] == 3
     assert set(found["seconds"]) == {"source", "Pillow alone", "checks"}
+
+
+def test_the_random_field_is_timed():
+    found = crf_speed(32, 16, rounds=2)
+    assert found["2 labels, times faster than 21"]["median"] > 0

@@ -88,7 +88,7 @@ def test_the_dense_crf_loss_is_the_exact_sum(batch, monkeypatch):
     valid[0, :, -2:] = False
     expected = exact_energy(logits, images, valid, 60.0, 4.0)
     (gradient,) = torch.autograd.grad(expected, logits)
-    monkeypatch.setattr("scribblegen.trainers.segmentation.losses._AFFINITIES_AT_ONCE", 5 * H * W)
+    monkeypatch.setattr("scribblegen.segmenting.affinity_sums._AFFINITIES_AT_ONCE", 5 * H * W)
     options = {"sigma_rgb": 60.0, "sigma_xy": 4.0, "scale": 1.0}
     value = dense_crf_loss(logits, images, valid, **options)
     value.backward()

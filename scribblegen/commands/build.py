@@ -128,11 +128,17 @@ def open_build(
 
         return Judge(name, sources["train"].classes, process_state().device)
 
+    def classifier(name: str, background: int | None) -> Any:
+        from scribblegen.trainers.classifier.class_maps import ClassMaps
+
+        return ClassMaps(name, sources["train"].classes, background, process_state().device)
+
     opening = Opening(
         sources=sources,
         output=output,
         begun=read_manifest(Path(output_dir)).get("identity", {}),
         judge=judge,
+        classifier=classifier,
         family=family,
         memory_budget=memory_budget,
     )

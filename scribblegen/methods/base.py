@@ -134,6 +134,8 @@ class Opening:
         output: how rows are stored.
         begun: what the manifest of the same folder says must agree, where a run was begun in it.
         judge: opens the segmentor of that name for the sources' classes.
+        classifier: opens the classifier of that name for the sources' classes, of which the second
+            argument is the id of the background, or None.
         family: the networks, where they are in memory already; else the options name them.
         memory_budget: gigabytes that a process may fill; a share of what is free if None.
     """
@@ -142,6 +144,7 @@ class Opening:
     output: OutputConfig
     begun: Mapping[str, Any]
     judge: Callable[[str], Any]
+    classifier: Callable[[str, int | None], Any]
     family: Any = None
     memory_budget: float | None = None
 

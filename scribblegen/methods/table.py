@@ -47,6 +47,10 @@ METHODS = {
         config="scribblegen.methods.scribblegen_config:ScribbleGenConfig",
         open="scribblegen.methods.scribblegen_open:open_method",
     ),
+    "cdsp": Entry(
+        config="scribblegen.methods.cdsp_config:CdspConfig",
+        open="scribblegen.methods.cdsp:open_method",
+    ),
 }
 
 

@@ -18,7 +18,7 @@ CROP = "crop513"
 EVAL_PROTOCOLS = ("full", CROP)
 SELECTION, REPORT = "selection", "report"
 # Of `TrainingArguments`: what decides the weights.
-_DECISIVE = (
+DECISIVE = (
     "seed",
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
@@ -224,7 +224,7 @@ class SegmentationConfig(PseudoLabelOptions, TrainingArguments):
         theirs = set(TrainingArguments.__dataclass_fields__)
         own = [name for name in self.__dataclass_fields__ if name not in theirs]
         written = self.to_dict()
-        return {name: written[name] for name in (*own, *_DECISIVE)}
+        return {name: written[name] for name in (*own, *DECISIVE)}
 
     def changed(self) -> dict[str, Any]:
         """The options that are not at their defaults, as text and numbers."""

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scribblegen.classes import IGNORE_INDEX
+from scribblegen.segmenting.affinity_sums import affinity_sums
 
 
 def at_size_of(labels: Tensor, logits: Tensor) -> Tensor:
@@ -115,7 +116,7 @@ class _PairwiseEnergy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, probabilities: Tensor, features: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
         filtered = torch.stack(
-            [_filter(p, f) for p, f in zip(probabilities, features, strict=True)]
+            [affinity_sums(p, f) for p, f in zip(probabilities, features, strict=True)]
         )
         ctx.save_for_backward(filtered)
         return (probabilities * filtered).sum()
@@ -124,23 +125,6 @@ class _PairwiseEnergy(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
         (filtered,) = ctx.saved_tensors
         return 2 * gradient * filtered, None
-
-
-_AFFINITIES_AT_ONCE = 1 << 22  # 16 MB
-
-
-def _filter(probabilities: Tensor, features: Tensor) -> Tensor:
-    """(K, P), (F, P) -> A S: every pixel's sum over all pixels, weighed by affinity."""
-    pixels = features.shape[1]
-    squares = features.square().sum(dim=0)
-    parts = []
-    for chunk in torch.arange(pixels, device=features.device).split(
-        max(1, _AFFINITIES_AT_ONCE // pixels)
-    ):
-        products = features[:, chunk].T @ features
-        distances = (squares[chunk, None] + squares - 2 * products).clamp(min=0)
-        parts.append(probabilities @ torch.exp(-0.5 * distances).T)
-    return torch.cat(parts, dim=1)
 
 
 def gated_crf_loss(

@@ -128,7 +128,7 @@ def train_segmentation(
         "unpaired": num_unpaired(training),
     }
     folder = Path(str(config.output_dir))
-    checkpoint = _checkpoint(folder, config.resume_from_checkpoint, identity)
+    checkpoint = checkpoint_of(folder, config.resume_from_checkpoint, identity)
     set_seed(config.seed)
     trainer = trainer_type(
         model,
@@ -209,7 +209,7 @@ def _num_epochs(config: SegmentationConfig, num_real: int) -> int:
     return max(1, math.ceil(config.max_steps * samples / num_real))
 
 
-def _checkpoint(folder: Path, asked: str | None, identity: dict[str, Any]) -> str | None:
+def checkpoint_of(folder: Path, asked: str | None, identity: dict[str, Any]) -> str | None:
     """The checkpoint to go on from, if one is asked for; of this very training."""
     if not asked or asked == "False":
         return None

@@ -23,6 +23,7 @@ from scribblegen.trainers.segmentation.config import SegmentationConfig
 from scribblegen.trainers.segmentation.confusion import confusion_matrix, scores
 from scribblegen.trainers.segmentation.losses import at_size_of, partial_cross_entropy
 from scribblegen.trainers.segmentation.maps import LABEL
+from scribblegen.trainers.segmentation.pseudo_label_options import PseudoLabelOptions
 from scribblegen.trainers.segmentation.pseudo_label_terms import (
     num_counted,
     pseudo_label_loss,
@@ -86,10 +87,11 @@ class SegmentationTrainer(Trainer):
         self._mean = torch.tensor(mean).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(std).view(1, 3, 1, 1) * 255
         self._resumed: dict[str, Any] | None = None
-        self.terms = pseudo_label_terms(args)
+        # A classifier is trained by this too, and has no such options.
+        self.terms = pseudo_label_terms(args) if isinstance(args, PseudoLabelOptions) else ()
         self._term_counts: Tensor | None = None  # of this optimiser step, in all processes
         self.rectification: RectificationTraining | None = None
-        if args.rectification_weight:
+        if isinstance(args, PseudoLabelOptions) and args.rectification_weight:
             self.rectification = RectificationTraining(
                 model, args, crop_size=args.crop_size, seed=args.seed
             )

@@ -1,0 +1,1 @@
+"""Trains classifiers on the classes that an image's strokes name."""

@@ -1,0 +1,194 @@
+"""Classifiers by name, of transformers and ours, and the maps that their logits are the mean of."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForImageClassification, PreTrainedModel
+
+from scribblegen.families.loading_errors import loading
+from scribblegen.families.weights import NOTHING, Allowed, load_weights
+from scribblegen.trainers.classifier.small_classifier import (
+    SmallClassifierConfig,
+    SmallClassifierForImageClassification,
+)
+
+SMALL = "small"
+_PROBED_SIDE = 64  # of the picture on which is seen whether a network has such maps
+
+
+def open_classifier(
+    names: Sequence[str],
+    *,
+    model_name_or_path: str | None = None,
+    architecture: str | None = None,
+    seed: int = 0,
+) -> PreTrainedModel:
+    """A classifier with one output for every tag, of which an image may have any number.
+
+    Args:
+        names: the tags, in the order of the outputs.
+        model_name_or_path: pretrained classifier or backbone; a head of other tags is made anew.
+        architecture: `small`, or a model type such as `resnet`.
+        seed: what weights that are not pretrained are drawn from.
+
+    Raises:
+        ValueError: the architecture is unknown, or not that of the pretrained weights, or its
+            logits are no linear function of the mean of a map.
+        OSError: the pretrained weights cannot be loaded.
+    """
+    labels: dict[str, Any] = {
+        "id2label": dict(enumerate(names)),
+        "label2id": {name: number for number, name in enumerate(names)},
+        "problem_type": "multi_label_classification",
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if model_name_or_path is None:
+            model = _untrained(architecture or SMALL, labels)
+        else:
+            with loading("model_name_or_path", model_name_or_path):
+                saved = AutoConfig.from_pretrained(model_name_or_path)
+            if architecture not in (None, saved.model_type):
+                raise ValueError(
+                    f"`architecture` must be {saved.model_type}, that of {model_name_or_path}. "
+                    f"Got {architecture!r}."
+                )
+            allowed = Allowed(
+                new_head=not any(
+                    name.endswith("ForImageClassification") for name in saved.architectures or ()
+                ),
+                num_classes=(saved.num_labels, len(names)),
+            )
+            model = load_classifier(
+                "model_name_or_path", model_name_or_path, allowed=allowed, **labels
+            )
+    below_the_mean(model)
+    return model
+
+
+def load_classifier(
+    option: str, name: str, *, allowed: Allowed = NOTHING, **settings: Any
+) -> PreTrainedModel:
+    """A saved classifier, of transformers or ours, from a folder or the Hub.
+
+    Args:
+        option: the option that names it, for errors.
+        name: folder or Hub id.
+        allowed: in what its file and the classifier may differ.
+        settings: entries of its config.
+
+    Raises:
+        OSError: it cannot be loaded, its weights are pickled, or not all there.
+    """
+    model: PreTrainedModel = load_weights(
+        AutoModelForImageClassification, option, name, allowed=allowed, **settings
+    )
+    return model
+
+
+def outputs_of(
+    model: PreTrainedModel, names: Sequence[str], background: int | None, *, option: str
+) -> list[int | None]:
+    """Which output of a classifier is which class, by name: their orders may differ.
+
+    Args:
+        model: whose `id2label` names its outputs.
+        names: the classes of a source, in id order.
+        background: the id of the class that is no tag, or None.
+        option: the option that names the classifier, for errors.
+
+    Returns:
+        (K,): the output of every class, None for the background where it has none.
+
+    Raises:
+        ValueError: the classifier does not know a class; the message has those that it knows.
+    """
+    known = {str(name): int(number) for number, name in model.config.id2label.items()}
+    missing = [n for k, n in enumerate(names) if n not in known and k != background]
+    if missing:
+        raise ValueError(
+            f"`{option}` must know every class of the source. It lacks {missing}; it knows "
+            f"{sorted(known)}. Train one on this source, or rename the classes of either."
+        )
+    return [known.get(name) for name in names]
+
+
+def below_the_mean(model: PreTrainedModel) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    """The map (B, 3, H, W) -> (B, C, h, w) that a classifier takes the mean of, and the weights
+    (K, C) over that mean: its logits are both, and a bias.
+
+    ConvNeXt normalises after the mean; its map is normalised place by place, as is usual.
+
+    Raises:
+        ValueError: the model is built otherwise; a transformer that classifies by one token is.
+    """
+    linear = next(
+        (
+            layer
+            for layer in reversed(list(model.modules()))
+            if isinstance(layer, nn.Linear) and layer.out_features == model.config.num_labels
+        ),
+        None,
+    )
+    if linear is not None:
+        below = _map_of(model)
+        norm = getattr(getattr(model, model.base_model_prefix, None), "layernorm", None)
+        is_map, is_mean = _probed(model, below, linear)
+        if is_mean:
+            return below, linear.weight
+        if is_map and isinstance(norm, nn.LayerNorm):
+            return lambda images: norm(below(images).movedim(1, -1)).movedim(-1, 1), linear.weight
+    raise ValueError(
+        f"`model_name_or_path` must be a classifier over the mean of a map, such as ResNet, "
+        f"ConvNeXt, SegFormer or MobileNetV2: only they show where they see a class. Got a "
+        f"{type(model).__name__}."
+    )
+
+
+def _map_of(model: PreTrainedModel) -> Callable[[Tensor], Tensor]:
+    """The way to the map: our own models say it, those of transformers have it in their base."""
+    if callable(getattr(model, "features", None)):
+        features: Callable[[Tensor], Tensor] = model.features
+        return features
+    base = getattr(model, model.base_model_prefix)
+    return lambda images: base(pixel_values=images).last_hidden_state
+
+
+@torch.no_grad()
+def _probed(
+    model: PreTrainedModel, below: Callable[[Tensor], Tensor], linear: nn.Linear
+) -> tuple[bool, bool]:
+    """Whether there is a map as wide as the linear layer; and whether the logits of a picture are
+    that layer over its mean."""
+    training = model.training
+    model.eval()
+    picture = torch.linspace(-2, 2, 3 * _PROBED_SIDE**2).sin()
+    picture = picture.view(1, 3, _PROBED_SIDE, _PROBED_SIDE).to(model.device, model.dtype)
+    try:
+        found = below(picture)
+        if found.ndim != 4 or found.shape[1] != linear.in_features:
+            return False, False
+        expected = model(pixel_values=picture).logits
+        mean = linear(found.mean(dim=(2, 3)))
+        return True, torch.allclose(mean, expected, rtol=1e-3, atol=1e-4)
+    except (ValueError, RuntimeError, AttributeError):  # it takes pictures of one other size
+        return False, False
+    finally:
+        model.train(training)
+
+
+def _untrained(architecture: str, labels: dict[str, Any]) -> PreTrainedModel:
+    if architecture == SMALL:
+        return SmallClassifierForImageClassification(SmallClassifierConfig(**labels))
+    try:
+        model: PreTrainedModel = AutoModelForImageClassification.from_config(
+            AutoConfig.for_model(architecture, **labels)
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"`architecture` must be {SMALL} or a model type with a classifier in transformers, "
+            f"such as resnet. Got {architecture!r}."
+        ) from error
+    return model
