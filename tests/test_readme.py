@@ -10,7 +10,12 @@ from scribblegen.commands.study.arms import shipped_arms
 from scribblegen.recipes import recipe_names
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "tests/benchmarks/RESULTS.md", "scribblegen/tiny/README.md")
+PAGES = (
+    "README.md",
+    "scribblegen/README.md",
+    "tests/benchmarks/RESULTS.md",
+    "scribblegen/tiny/README.md",
+)
 
 
 def anchors(page):
