@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from scribblegen.images import IMAGE_FORMATS, encode_image
+from tests.benchmarks import backbone_speed as backbone_module
 from tests.benchmarks.crf_speed import crf_speed
 from tests.benchmarks.engine_speed import (
     SCALES,
@@ -77,3 +78,11 @@ def test_reading_a_source_is_measured_beside_pillow(tmp_path):
 def test_the_random_field_is_timed():
     found = crf_speed(32, 16, rounds=2)
     assert found["2 labels, times faster than 21"]["median"] > 0
+
+
+def test_a_network_trains_where_its_memory_is_measured(monkeypatch):
+    name = "fpn over efficientnet-lite0"
+    monkeypatch.setattr(backbone_module, "NETWORKS", {name: backbone_module.NETWORKS[name]})
+    found = backbone_module.backbone_speed(2, 64, rounds=2, steps=1, threads=1)
+    assert found[name]["photographs/s"]["median"] > 0 and found[name]["MB"]["median"] >= 0
+    assert 3_000_000 < found[name]["parameters"] < 3_100_000, "neither its classifier nor its top"
