@@ -16,7 +16,7 @@ COMMANDS = {
     "train-controlnet": "scribblegen.commands.train:train_controlnet",
     "train-segmentation": "scribblegen.commands.train:train_segmentation",
     "pseudo-label": "scribblegen.commands.pseudo_label:pseudo_label",
-    "train-classifier": "scribblegen.commands.train_classifier:train_classifier",
+    "train-classifier": "scribblegen.commands.train:train_classifier",
     "study": "scribblegen.commands.study.command:study",
     "train-autoencoder": "scribblegen.commands.train:train_autoencoder",
     "train-text-to-image": "scribblegen.commands.train:train_text_to_image",

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from scribblegen.choices import import_name
 from scribblegen.commands.command_line import is_to_launch, launch, set_up_logging
 
 
@@ -79,38 +80,67 @@ def train_text_to_image(arguments: Sequence[str]) -> None:
 
 def train_segmentation(arguments: Sequence[str]) -> None:
     """`scribblegen train-segmentation`; processes as its `--num_processes` or the launcher says."""
+    _train_on_subsets(
+        "train-segmentation",
+        arguments,
+        "scribblegen.trainers.segmentation.config:SegmentationConfig",
+        "scribblegen.trainers.segmentation.run:train_segmentation",
+        "Trains a segmentor on real and synthetic subsets.",
+        is_shown=lambda figure: "_iou_" in f"{figure}_",
+    )
+
+
+def train_classifier(arguments: Sequence[str]) -> None:
+    """`scribblegen train-classifier`; processes as its `--num_processes` or the launcher says."""
+    _train_on_subsets(
+        "train-classifier",
+        arguments,
+        "scribblegen.trainers.classifier.config:ClassifierConfig",
+        "scribblegen.trainers.classifier.run:train_classifier",
+        "Trains a classifier of the classes that scribbles name.",
+        is_shown=lambda figure: "precision" in figure or figure == "eval_f1",
+    )
+
+
+def _train_on_subsets(
+    command: str,
+    arguments: Sequence[str],
+    config_type: str,
+    train: str,
+    description: str,
+    *,
+    is_shown: Callable[[str], bool],
+) -> None:
+    """Parses, trains, prints figures and the folder; config and function as `module:name`."""
     from dataclasses import dataclass
 
     from scribblegen.configs import option, parse_configs
-    from scribblegen.trainers.segmentation.config import SegmentationConfig
 
     @dataclass(frozen=True, kw_only=True)
     class Processes:
         num_processes: int = option(1, "Processes on this machine, through `accelerate launch`.")
 
-    command = "train-segmentation"
     config, processes = parse_configs(
-        (SegmentationConfig, Processes),
+        (import_name(config_type), Processes),
         arguments,
         program=f"scribblegen {command}",
-        description="Trains a segmentor on real and synthetic subsets.",
+        description=description,
     )
     if config.output_dir is None or not any(a.startswith("--output_dir") for a in arguments):
         raise ValueError("`output_dir` must be given: the folder of the trained model.")
     if is_to_launch(processes.num_processes):
         advice = "Go on with --resume_from_checkpoint latest."
-        launch("train-segmentation", processes.num_processes, arguments, advice)
+        launch(command, processes.num_processes, arguments, advice)
         return
 
     from scribblegen.runs.processes import end_processes, process_state
-    from scribblegen.trainers.segmentation.run import train_segmentation as train
 
     main_process = process_state().is_main_process
     set_up_logging(main_process)
-    measured = train(config)
+    measured = import_name(train)(config)
     if main_process:
         for key, value in measured.items():
-            if isinstance(value, float) and "_iou_" in f"{key}_":
+            if isinstance(value, float) and is_shown(key):
                 print(f"{key:<40} {value:.4f}")
         print(config.output_dir)
     end_processes()

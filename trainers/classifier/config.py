@@ -1,20 +1,18 @@
 """The options of training a classifier: those of `TrainingArguments`, and these."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from transformers import TrainingArguments
 
 from scribblegen.configs import option
+from scribblegen.trainers.base.subset_config import SubsetTrainingConfig
 from scribblegen.trainers.segmentation.augmentation import Augmentation
-from scribblegen.trainers.segmentation.config import DECISIVE
 from scribblegen.trainers.segmentation.inference import Inference
 from scribblegen.trainers.segmentation.maps import ONLY_LABEL, Maps
 
 
 @dataclass
-class ClassifierConfig(TrainingArguments):
+class ClassifierConfig(SubsetTrainingConfig):
     """How a classifier is trained on the tags that scribbles imply."""
 
     real: str | None = option(None, "REPO or REPO:subset of the photographs: folder or Hub id.")
@@ -77,15 +75,3 @@ class ClassifierConfig(TrainingArguments):
     def inference(self) -> Inference:
         """How an image is shown to the classifier when it is measured."""
         return Inference(size=self.crop_size)
-
-    def identity(self) -> dict[str, Any]:
-        """The options that decide the weights, as text and numbers: for cards and for resuming."""
-        theirs = set(TrainingArguments.__dataclass_fields__)
-        own = [name for name in self.__dataclass_fields__ if name not in theirs]
-        written = self.to_dict()
-        return {name: written[name] for name in (*own, *DECISIVE)}
-
-    def changed(self) -> dict[str, Any]:
-        """The options that are not at their defaults, as text and numbers."""
-        usual = type(self)().to_dict()
-        return {key: value for key, value in self.to_dict().items() if value != usual[key]}

@@ -1,22 +1,23 @@
 """Data, model and options in; a trained, measured classifier in a folder out."""
 
-import copy
-import json
 import logging
 import math
-import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from transformers import AutoImageProcessor, SegformerImageProcessor, set_seed
 
-from scribblegen import __version__
 from scribblegen.cards.classifier import render_classifier_card
-from scribblegen.configs import to_arguments, without_paths
+from scribblegen.configs import without_paths
 from scribblegen.families.loading_errors import loading
-from scribblegen.hub.models import publish_model
 from scribblegen.segmenting.tags import background_of, tags_of
+from scribblegen.trainers.base.subset_training import (
+    card_arguments,
+    checkpoint_of,
+    finish_folder,
+    train_and_measure,
+)
 from scribblegen.trainers.classifier.config import ClassifierConfig
 from scribblegen.trainers.classifier.measures import tag_scores
 from scribblegen.trainers.classifier.models import open_classifier
@@ -24,7 +25,6 @@ from scribblegen.trainers.classifier.tags import TaggedViews
 from scribblegen.trainers.classifier.trainer import ClassifierTrainer
 from scribblegen.trainers.segmentation.data import SegmentationRows, open_rows
 from scribblegen.trainers.segmentation.maps import LABEL
-from scribblegen.trainers.segmentation.run import RUN_FILE, checkpoint_of
 from scribblegen.trainers.segmentation.schemes import Scheme
 from scribblegen.trainers.segmentation.views import SchemeSampler, WholeImages
 
@@ -74,16 +74,13 @@ def train_classifier(config: ClassifierConfig) -> dict[str, Any]:
     }
     folder = Path(str(config.output_dir))
     checkpoint = checkpoint_of(folder, config.resume_from_checkpoint, identity)
-    args = copy.copy(config)
-    args.dataloader_pin_memory &= config.device.type != "cpu"
-    args.push_to_hub = False  # once, at the end, with the card
     cache_bytes = int(config.cache_gb * 1e9)
     views = TaggedViews(training, config.augmentation(), seed=config.seed, cache_bytes=cache_bytes)
     views.background = background
     set_seed(config.seed)
     trainer = ClassifierTrainer(
         model,
-        args,
+        config.for_trainer(),
         SchemeSampler(_scheme(config, training)),
         background=background,
         train_dataset=views,
@@ -92,17 +89,19 @@ def train_classifier(config: ClassifierConfig) -> dict[str, Any]:
         mean=processor.image_mean,
         std=processor.image_std,
     )
+    measured = train_and_measure(
+        trainer,
+        identity,
+        lambda: _measure(trainer, WholeImages(report), tags) if report else {},
+        checkpoint,
+    )
     if trainer.is_world_process_zero():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / RUN_FILE).write_text(json.dumps(identity, indent=1) + "\n", "utf-8")
-    trained = trainer.train(resume_from_checkpoint=checkpoint)
-    trainer.save_model()
-    trainer.save_metrics("train", trained.metrics)
-    measured = _measure(trainer, WholeImages(report), tags) if report else {}
-    trainer.save_metrics("eval", measured)
-    trainer.save_state()
-    if trainer.is_world_process_zero():
-        _publish(config, trainer, {**identity, "background": background is not None}, measured)
+        card = render_classifier_card(
+            {**identity, "background": background is not None},
+            measured,
+            **card_arguments(trainer, "train-classifier"),
+        )
+        finish_folder(config, card)
     return measured
 
 
@@ -167,29 +166,3 @@ def _measure(
         measured[f"eval_precision_{name}"] = value
     kept = {key: None if math.isnan(value) else value for key, value in measured.items()}
     return {**kept, "eval_images": len(images)}
-
-
-def _publish(
-    config: ClassifierConfig,
-    trainer: ClassifierTrainer,
-    identity: dict[str, Any],
-    measured: dict[str, Any],
-) -> None:
-    """Writes the card, and pushes the folder where asked."""
-    folder = Path(str(config.output_dir))
-    changed = {k: v for k, v in config.changed().items() if k in config.identity()}
-    arguments = to_arguments(without_paths(changed))
-    card = render_classifier_card(
-        identity,
-        measured,
-        name=folder.resolve().name,
-        architecture=type(trainer.model).__name__,
-        own_code=getattr(trainer.model, "_auto_class", None) is not None,
-        steps=trainer.state.global_step,
-        command=shlex.join(["scribblegen", "train-classifier", *arguments]),
-        version=__version__,
-    )
-    (folder / "README.md").write_text(card, "utf-8")
-    if config.push_to_hub:
-        published = publish_model(folder, config.hub_model_id, private=config.hub_private_repo)
-        logger.info(f"published {published.address}")

@@ -1,12 +1,11 @@
 """The options of segmentation training: those of `TrainingArguments`, and these."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from transformers import TrainingArguments
 
 from scribblegen.configs import option
+from scribblegen.trainers.base.subset_config import SubsetTrainingConfig
 from scribblegen.trainers.segmentation.augmentation import Augmentation
 from scribblegen.trainers.segmentation.data import LABELS
 from scribblegen.trainers.segmentation.inference import Inference
@@ -17,31 +16,10 @@ from scribblegen.trainers.segmentation.schemes import SCHEMES
 CROP = "crop513"
 EVAL_PROTOCOLS = ("full", CROP)
 SELECTION, REPORT = "selection", "report"
-# Of `TrainingArguments`: what decides the weights.
-DECISIVE = (
-    "seed",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "num_train_epochs",
-    "max_steps",
-    "learning_rate",
-    "lr_scheduler_type",
-    "lr_scheduler_kwargs",
-    "warmup_steps",
-    "weight_decay",
-    "optim",
-    "optim_args",
-    "adam_beta1",
-    "adam_beta2",
-    "adam_epsilon",
-    "max_grad_norm",
-    "bf16",
-    "fp16",
-)
 
 
 @dataclass
-class SegmentationConfig(PseudoLabelOptions, TrainingArguments):
+class SegmentationConfig(PseudoLabelOptions, SubsetTrainingConfig):
     """How a segmentor is trained on real and synthetic subsets."""
 
     real: str | None = option(None, "REPO or REPO:subset of the photographs: folder or Hub id.")
@@ -218,15 +196,3 @@ class SegmentationConfig(PseudoLabelOptions, TrainingArguments):
             scales=tuple(self.eval_scales),
             flip=self.eval_flip,
         )
-
-    def identity(self) -> dict[str, Any]:
-        """The options that decide the weights, as text and numbers: for cards and for resuming."""
-        theirs = set(TrainingArguments.__dataclass_fields__)
-        own = [name for name in self.__dataclass_fields__ if name not in theirs]
-        written = self.to_dict()
-        return {name: written[name] for name in (*own, *DECISIVE)}
-
-    def changed(self) -> dict[str, Any]:
-        """The options that are not at their defaults, as text and numbers."""
-        usual = type(self)().to_dict()
-        return {key: value for key, value in self.to_dict().items() if value != usual[key]}

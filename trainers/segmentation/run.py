@@ -1,10 +1,7 @@
 """Data, model and options in; a trained, measured segmentor in a folder out."""
 
-import copy
-import json
 import logging
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +9,15 @@ from typing import Any
 
 import numpy as np
 from transformers import set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
-from scribblegen import __version__
 from scribblegen.cards.models import render_segmentation_card
-from scribblegen.configs import differences, to_arguments, without_paths
-from scribblegen.hub.models import publish_model
-from scribblegen.text_files import read_fields
-from scribblegen.trainers.base.damage import check_checkpoint
+from scribblegen.configs import without_paths
+from scribblegen.trainers.base.subset_training import (
+    card_arguments,
+    checkpoint_of,
+    finish_folder,
+    train_and_measure,
+)
 from scribblegen.trainers.judge import Judge
 from scribblegen.trainers.segmentation.config import CROP, SegmentationConfig
 from scribblegen.trainers.segmentation.confusion import scores
@@ -39,10 +37,6 @@ from scribblegen.trainers.segmentation.row_selection import (
 from scribblegen.trainers.segmentation.schemes import Scheme
 from scribblegen.trainers.segmentation.trainer import SegmentationTrainer
 from scribblegen.trainers.segmentation.views import SchemeSampler, Views, WholeImages
-
-RUN_FILE = "run.json"
-LATEST = "latest"
-_CHECKPOINT_FILES = ("trainer_state.json", "*.safetensors")  # and others, by its options
 
 logger = logging.getLogger(__name__)
 
@@ -112,9 +106,6 @@ def train_segmentation(
     processor = open_processor(config)
     training = _agreed_twins(data.training, config)
     norm = {"mean": processor.image_mean, "std": processor.image_std}
-    args = copy.copy(config)
-    args.dataloader_pin_memory &= config.device.type != "cpu"
-    args.push_to_hub = False  # once, at the end, with the card
     cache_bytes = int(config.cache_gb * 1e9)
     views = Views(training, config.augmentation(), seed=config.seed, cache_bytes=cache_bytes)
     crop = config.crop_size if config.eval_protocol == CROP else None
@@ -132,60 +123,31 @@ def train_segmentation(
     set_seed(config.seed)
     trainer = trainer_type(
         model,
-        args,
+        config.for_trainer(),
         SchemeSampler(_scheme(config, training)),
         train_dataset=views,
         eval_dataset=monitored or report,
         processing_class=processor,
         **norm,
     )
-    if trainer.is_world_process_zero():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / RUN_FILE).write_text(json.dumps(identity, indent=1) + "\n", "utf-8")
-    trained = trainer.train(resume_from_checkpoint=checkpoint)
-    trainer.save_model()
-    trainer.save_metrics("train", trained.metrics)
     names = training.classes.names
-    measured = _measure(trainer, report, "eval", names) if report else {}
-    if monitored:
-        measured |= _measure(trainer, monitored, "selection", names)
-    trainer.save_metrics("eval", measured)
-    trainer.save_state()
+
+    def measure() -> dict[str, Any]:
+        measured = _measure(trainer, report, "eval", names) if report else {}
+        if monitored:
+            measured |= _measure(trainer, monitored, "selection", names)
+        return measured
+
+    measured = train_and_measure(trainer, identity, measure, checkpoint)
     if trainer.is_world_process_zero():
-        _publish(config, trainer, identity, measured)
+        card = render_segmentation_card(
+            identity,
+            measured,
+            weights=str(PACKAGED_BACKBONES.get(str(config.backbone), "")),
+            **card_arguments(trainer, "train-segmentation"),
+        )
+        finish_folder(config, card)
     return measured
-
-
-def _publish(
-    config: SegmentationConfig,
-    trainer: SegmentationTrainer,
-    identity: dict[str, Any],
-    measured: dict[str, Any],
-) -> None:
-    """Writes the card, and pushes the folder where asked."""
-    folder = Path(str(config.output_dir))
-    card = render_segmentation_card(
-        identity,
-        measured,
-        name=folder.resolve().name,
-        architecture=type(trainer.model).__name__,
-        own_code=getattr(trainer.model, "_auto_class", None) is not None,
-        weights=str(PACKAGED_BACKBONES.get(str(config.backbone), "")),
-        steps=trainer.state.global_step,
-        command=_command(config),
-        version=__version__,
-    )
-    (folder / "README.md").write_text(card, "utf-8")
-    if config.push_to_hub:
-        published = publish_model(folder, config.hub_model_id, private=config.hub_private_repo)
-        logger.info(f"published {published.address}")
-
-
-def _command(config: SegmentationConfig) -> str:
-    """The command that trains it again, without paths of the machine."""
-    changed = {k: v for k, v in config.changed().items() if k in config.identity()}
-    arguments = to_arguments(without_paths(changed))
-    return shlex.join(["scribblegen", "train-segmentation", *arguments])
 
 
 def _scheme(config: SegmentationConfig, rows: SegmentationRows) -> Scheme:
@@ -207,29 +169,6 @@ def _num_epochs(config: SegmentationConfig, num_real: int) -> int:
         return math.ceil(config.num_train_epochs)
     samples = config.train_batch_size * config.gradient_accumulation_steps * config.world_size
     return max(1, math.ceil(config.max_steps * samples / num_real))
-
-
-def checkpoint_of(folder: Path, asked: str | None, identity: dict[str, Any]) -> str | None:
-    """The checkpoint to go on from, if one is asked for; of this very training."""
-    if not asked or asked == "False":
-        return None
-    if (folder / RUN_FILE).is_file():
-        there = read_fields(folder / RUN_FILE, "Take another `output_dir`.")
-        differing = differences(there, identity)
-        if differing:
-            raise ValueError(
-                f"`resume_from_checkpoint`: {folder} holds another training: "
-                f"{'; '.join(differing)}. Take another `output_dir`, or the same options."
-            )
-    if asked not in (LATEST, "True"):
-        if Path(asked).is_dir():
-            check_checkpoint(Path(asked), _CHECKPOINT_FILES)
-        return asked
-    found = get_last_checkpoint(str(folder)) if folder.is_dir() else None
-    if found is not None:
-        check_checkpoint(Path(found), _CHECKPOINT_FILES)
-    logger.info("no checkpoint yet: from the start" if found is None else f"going on from {found}")
-    return found
 
 
 def _agreed_twins(rows: SegmentationRows, config: SegmentationConfig) -> SegmentationRows:

@@ -1,0 +1,53 @@
+"""What the options of trainings on subsets share: those of the Trainer of transformers."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any, Self
+
+from transformers import TrainingArguments
+
+# Of `TrainingArguments`: what decides the weights.
+DECISIVE = (
+    "seed",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "num_train_epochs",
+    "max_steps",
+    "learning_rate",
+    "lr_scheduler_type",
+    "lr_scheduler_kwargs",
+    "warmup_steps",
+    "weight_decay",
+    "optim",
+    "optim_args",
+    "adam_beta1",
+    "adam_beta2",
+    "adam_epsilon",
+    "max_grad_norm",
+    "bf16",
+    "fp16",
+)
+
+
+@dataclass
+class SubsetTrainingConfig(TrainingArguments):
+    """Options of `TrainingArguments`; a subclass adds its own."""
+
+    def identity(self) -> dict[str, Any]:
+        """The options that decide the weights, as text and numbers: for cards and for resuming."""
+        theirs = set(TrainingArguments.__dataclass_fields__)
+        own = [name for name in self.__dataclass_fields__ if name not in theirs]
+        written = self.to_dict()
+        return {name: written[name] for name in (*own, *DECISIVE)}
+
+    def changed(self) -> dict[str, Any]:
+        """The options that are not at their defaults, as text and numbers."""
+        usual = type(self)().to_dict()
+        return {key: value for key, value in self.to_dict().items() if value != usual[key]}
+
+    def for_trainer(self) -> Self:
+        """As the Trainer takes them: a folder is pushed once, when its card is there."""
+        args = copy.copy(self)
+        args.dataloader_pin_memory &= self.device.type != "cpu"
+        args.push_to_hub = False
+        return args
