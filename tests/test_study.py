@@ -216,6 +216,12 @@ def test_the_arms_of_the_shipped_studies_are_what_they_were():
     daylight = added("study-daylight")
     assert len(daylight) == 8 * 3 * 3
     assert daylight["uniform", 0.25, 0]["synthetic"] == every[1:]
+    small = added("study-facade-small")
+    assert len(small) == 10 * 4 * 3
+    assert small["fixed-0.2", 0.25, 1]["synthetic"] == [f"{twins}0.2"]
+    assert small["uniform+agreed", 0.25, 1]["synthetic"] == [
+        f"{twins}{ratio}" for ratio in ("0.2", "0.4", "0.6")
+    ]
     facade = added("study-facade")
     assert len(facade) == 10 * 2 * 3
     twins = "out/fraction-0.125/twins:guidance2-encode"
