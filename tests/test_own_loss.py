@@ -93,7 +93,8 @@ def test_every_map_of_the_rows_reaches_the_batch(repository, tmp_path):
     scheme = Scheme(name="uniform", num_real=4, twin_sets=rows.twin_sets)
     views = Views(rows, config.augmentation(), seed=0)
     for batch in DataLoader(views, batch_size=4, sampler=SchemeSampler(scheme)):
-        assert batch.keys() == {"pixel_values", "labels", "inside", "pseudo_label", "distance_map"}
+        shown = {"pixel_values", "labels", "inside", "drawn", "pseudo_label", "distance_map"}
+        assert batch.keys() == shown
         assert batch["labels"].dtype == batch["pseudo_label"].dtype == torch.int64
         assert batch["distance_map"].dtype == torch.uint8
         drawn = batch["labels"] != 255

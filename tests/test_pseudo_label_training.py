@@ -118,7 +118,7 @@ def test_distances_stay_in_pixels_of_the_photograph(repository):
         strict=True,
     )
     for batch in batches(views):
-        assert batch.keys() == {"pixel_values", "labels", "inside", *TERMS}
+        assert batch.keys() == {"pixel_values", "labels", "inside", "drawn", *TERMS}
         assert batch["scribble_distance"].dtype == torch.float32
         assert set(batch["scribble_distance"].unique().tolist()) <= set(np.unique(near).tolist())
         assert set(batch["boundary_distance"].unique().tolist()) <= set(np.unique(far).tolist())
@@ -133,7 +133,7 @@ def test_distances_are_measured_again_in_the_view_where_asked(repository):
     assert views.rows.read(0).keys() == {"image", "label", "pseudo_label"}
     whole = [item for batch in batches(views) for item in zip(*batch.values(), strict=True)]
     for item in whole:
-        item = dict(zip(("pixel_values", "labels", "inside", *TERMS), item, strict=True))
+        item = dict(zip(("pixel_values", "labels", "inside", "drawn", *TERMS), item, strict=True))
         inside = item["inside"]
         rows, columns = (int(inside.any(dim=d).sum()) for d in (1, 0))
         shown = [

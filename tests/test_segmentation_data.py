@@ -86,6 +86,18 @@ def test_a_view_knows_what_lies_outside(repository):
     assert item["pixel_values"].dtype == torch.uint8
 
 
+def test_a_view_knows_the_classes_of_the_whole_image(repository):
+    rows = rows_of(repository)
+    views = Views(rows, Augmentation(crop_size=16, scale=(4.0, 4.0)), seed=0)
+    cut_off = 0
+    for view in SchemeSampler(Scheme(name="none", num_real=5)):
+        item = views[view]
+        whole = set(np.unique(rows.read(view.row)["label"]).tolist()) - {255}
+        assert set(item["drawn"].nonzero()[:, 0].tolist()) == whole
+        cut_off += len(whole - set(item["labels"].unique().tolist()))
+    assert cut_off > 0, "a crop of a sixteenth shows not all strokes"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -35,31 +35,26 @@ def partial_cross_entropy(
     return summed / torch.as_tensor(count, device=logits.device).clamp(min=1)
 
 
-def absent_class_loss(
-    logits: Tensor, labels: Tensor, *, ignore_index: int = IGNORE_INDEX
-) -> Tensor:
+def absent_class_loss(logits: Tensor, drawn: Tensor) -> Tensor:
     """-log(1 - p) of every class that no stroke of the image names (specs of AGMM and CDSP).
 
-    Scribbles name every class in an image; so those that they do not name are not there.
+    Scribbles name every class in an image; so those that they do not name are not there. The image
+    is the whole one: a crop may cut off all strokes of a class, and show some of it all the same.
 
     Args:
         logits: (B, K, H, W).
-        labels: (B, H, W) int64; an image without a single label says nothing.
+        drawn: (B, K) bool, whether a stroke of the whole image names the class; an image without a
+            single one says nothing.
 
     Returns:
-        Scalar, the mean over pixels of the sum over absent classes, over images with labels.
+        Scalar, the mean over pixels of the sum over absent classes, over images with strokes.
     """
-    batch, num_labels = logits.shape[:2]
-    drawn = labels != ignore_index
-    present = torch.zeros(batch, num_labels, dtype=torch.bool, device=logits.device)
-    image = torch.arange(batch, device=labels.device)[:, None, None].expand_as(labels)
-    present[image[drawn], labels[drawn]] = True
-    speaks = present.any(dim=1)
-    absent = (~present & speaks[:, None])[:, :, None, None]
+    speaks = drawn.any(dim=1)
+    absent = (~drawn & speaks[:, None])[:, :, None, None]
     # log(1 - p_k) = logsumexp of the others - logsumexp of all, without cancellation at p near 1.
     log_p = F.log_softmax(logits, dim=1)
     log_rest = torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
-    pixels = speaks.sum() * labels[0].numel()
+    pixels = speaks.sum() * logits[0, 0].numel()
     return -torch.where(absent, log_rest, 0.0).sum() / pixels.clamp(min=1)
 
 

@@ -28,7 +28,8 @@ def scribble_terms(
     """
     terms = []
     if config.absent_class_weight:
-        terms.append(config.absent_class_weight * absent_class_loss(logits, batch["labels"]))
+        drawn = batch["drawn"][:, : logits.shape[1]]
+        terms.append(config.absent_class_weight * absent_class_loss(logits, drawn))
     if config.dense_crf_weight:
         loss = dense_crf_loss(
             logits,

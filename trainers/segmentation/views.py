@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scribblegen.classes import IGNORE_INDEX, present_classes
 from scribblegen.seeds import numpy_generator
 from scribblegen.trainers.segmentation.augmentation import Augmentation, centre_crop
 from scribblegen.trainers.segmentation.data import SegmentationRows
@@ -51,9 +52,10 @@ class Views(torch.utils.data.Dataset[dict[str, Tensor]]):
     """Augmented training samples: item `View` -> the entries of a batch.
 
     They are `pixel_values` (3, H, W) uint8, `labels` (H, W) int64, every other map of the rows
-    under its own name, (H, W), class ids int64 and weights in their own type, and `inside` (H, W)
-    bool, where the view shows the image. Bytes, not floats: a quarter of the memory to move, and
-    the device normalises them faster.
+    under its own name, (H, W), class ids int64 and weights in their own type, `inside` (H, W) bool,
+    where the view shows the image, and `drawn` (255,) bool, the classes of which the label of the
+    whole image has a pixel, also where the view cuts it off. Bytes, not floats: a quarter of the
+    memory to move, and the device normalises them faster.
 
     Args:
         rows: what is read.
@@ -79,11 +81,15 @@ class Views(torch.utils.data.Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, view: View) -> dict[str, Tensor]:
         rng = numpy_generator(self.seed, "view", view.epoch, view.position)
-        shown = self.augmentation(self.read(view.row), rng)
+        read = self.read(view.row)
+        shown = self.augmentation(read, rng)
+        drawn = torch.zeros(IGNORE_INDEX, dtype=torch.bool)
+        drawn[present_classes(read[LABEL])] = True
         sample = {
             "pixel_values": as_pixels(shown["image"]),
             "labels": as_ids(shown[LABEL]),
             "inside": torch.from_numpy(shown["inside"]),
+            "drawn": drawn,
         }
         for name, kind in self.augmentation.maps.items():
             if name != LABEL:
