@@ -27,8 +27,7 @@ PIL_ERRORS = (
     ArithmeticError,
     LookupError,
     AssertionError,
-    RuntimeError,  # of damaged AVIF
-    NotImplementedError,
+    RuntimeError,  # of damaged AVIF; what PIL has not implemented is one too
     Image.DecompressionBombError,  # of a later frame
     struct.error,
     zlib.error,
