@@ -11,6 +11,7 @@ from scribblegen.cards.merge import marked
 from scribblegen.cards.template import dataset_template
 
 _TAGS = ("synthetic", "scribbles", "weakly-supervised")
+_OF_PHOTOGRAPHS = ("photographs", "cdsp")  # methods that make no image: nothing synthetic is there
 _SIZES = {
     10**3: "n<1K",
     10**4: "1K<n<10K",
@@ -123,6 +124,7 @@ def _card_data(
 ) -> DatasetCardData:
     source = str(options.get("dataset_name") or "")
     total = sum(s["rows"] for s in subsets)
+    tags = _TAGS[1:] if manifest["method"] in _OF_PHOTOGRAPHS else _TAGS
     return DatasetCardData(
         license=license,
         pretty_name=name,
@@ -131,7 +133,7 @@ def _card_data(
         size_categories=[next((text for limit, text in _SIZES.items() if total < limit), "n>10M")],
         annotations_creators=["machine-generated"],
         source_datasets=[f"extended|{source}" if source.count("/") == 1 else "original"],
-        tags=list(dict.fromkeys(["scribblegen", *_TAGS, manifest["method"]])),
+        tags=list(dict.fromkeys(["scribblegen", *tags, manifest["method"]])),
         configs=[
             {
                 "config_name": s["subset"],

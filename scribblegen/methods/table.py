@@ -51,6 +51,10 @@ METHODS = {
         config="scribblegen.methods.cdsp_config:CdspConfig",
         open="scribblegen.methods.cdsp:open_method",
     ),
+    "photographs": Entry(
+        config="scribblegen.methods.photographs_config:PhotographsMethodConfig",
+        open="scribblegen.methods.photographs:open_method",
+    ),
 }
 
 
