@@ -269,6 +269,7 @@ def test_the_table_pairs_arms_with_the_scribbles_alone_by_seed():
     results = [
         {
             "arm": arm,
+            "variant": "",
             "fraction": 0.5,
             "fold": "",
             "seed": seed,
@@ -297,6 +298,7 @@ def test_folds_are_pooled_by_seed_and_compared_where_both_arms_have_them():
     results = [
         {
             "arm": arm,
+            "variant": "",
             "fraction": 1.0,
             "fold": fold,
             "seed": seed,

@@ -1,13 +1,14 @@
 """The options of a study: sections of one YAML file, each with the options of its command."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from scribblegen.builders.config import PhotographsConfig
 from scribblegen.builders.sources import PHOTOGRAPHS
 from scribblegen.choices import Choice
 from scribblegen.commands.study.arms import read_arms
+from scribblegen.commands.study.sources import StudySource, read_variants, study_sources
 from scribblegen.configs import (
     OptionTypes,
     check_options,
@@ -16,10 +17,12 @@ from scribblegen.configs import (
     read_config,
     to_arguments,
 )
+from scribblegen.methods.cdsp_config import CdspConfig
 from scribblegen.methods.table import method_choice
 from scribblegen.option_parser import OptionParser
 from scribblegen.runs.config import OutputConfig
 from scribblegen.text_files import shown
+from scribblegen.trainers.classifier.config import ClassifierConfig
 from scribblegen.trainers.controlnet.config import ControlNetConfig
 from scribblegen.trainers.segmentation.config import SegmentationConfig
 
@@ -33,6 +36,14 @@ class StudyConfig:
     folds: int = option(
         0, "Parts of the photographs that are held out in turn, where there is no test split."
     )
+    variants: list[str] = option(
+        [],
+        "Names of variants of the source, from section `variants` of the study's file, such as "
+        "shorter strokes; all that it has if unset.",
+    )
+    scribbles_by_seed: bool = option(
+        False, "Simulate, shrink and drop strokes anew for every seed: `scribble_seed` is the seed."
+    )
     arms: list[str] = option(
         ["real", "uniform", "curriculum", "adaptive", "synthetic_only", "masks"],
         "Names of arms, from section `arms` of the study's file or from those that ship "
@@ -44,9 +55,9 @@ class StudyConfig:
             raise ValueError(f"`fractions` must be numbers in (0, 1]. Got {self.fractions}.")
         if self.folds < 0 or self.folds == 1:
             raise ValueError(f"`folds` must be 2 or more, or 0. Got {self.folds}.")
-        for name in ("fractions", "seeds", "arms"):
+        for name in ("fractions", "seeds", "arms", "variants"):
             values = getattr(self, name)
-            if not values or len(set(values)) < len(values):
+            if (not values and name != "variants") or len(set(values)) < len(values):
                 raise ValueError(f"`{name}` must differ, at least one. Got {values}.")
 
 
@@ -66,9 +77,13 @@ class StudyPlan:
         study: what is compared.
         arms: by name, what each arm adds to the options of the segmentation; see `read_arms`.
         source: the photographs.
+        variants: by name, the options of the source that differ; empty where it is as it is.
         controlnet: how one is trained on each fraction; None where the twins need none.
         twins: options of the method that draws them.
         output: how they are stored.
+        classifier: options of `ClassifierConfig` for the tags of each fraction that are not at
+            their defaults; None where pseudo labels need none, or there are none.
+        pseudo_labels: how they are made, of photographs and twins; None where there are none.
         segmentation: options of `SegmentationConfig` that all arms share and that are not at their
             defaults.
     """
@@ -76,30 +91,35 @@ class StudyPlan:
     study: StudyConfig
     arms: dict[str, dict[str, Any]]
     source: PhotographsConfig
+    variants: dict[str, dict[str, Any]]
     controlnet: ControlNetConfig | None
     twins: Any
     output: OutputConfig
+    classifier: dict[str, Any] | None
+    pseudo_labels: CdspConfig | None
     segmentation: dict[str, Any]
 
     @property
-    def sources(self) -> dict[str, PhotographsConfig]:
-        """The photographs of every fold, by the name of its folder; empty where there are none."""
-        folds = self.study.folds
-        if not folds:
-            return {"": self.source}
-        return {
-            f"fold-{fold}": replace(self.source, held_out=f"{fold}/{folds}")
-            for fold in range(1, folds + 1)
-        }
+    def sources(self) -> list[StudySource]:
+        """The photographs of every variant, fold and, where strokes go by it, seed."""
+        return study_sources(
+            self.source,
+            self.variants,
+            folds=self.study.folds,
+            seeds=self.study.seeds,
+            scribbles_by_seed=self.study.scribbles_by_seed,
+        )
 
 
-_ARMS = "arms"
-# Of every section but `arms`: the configs that its options belong to.
+_ARMS, _VARIANTS = "arms", "variants"
+# Of every section but these: the configs that its options belong to.
 _SECTIONS: dict[str, OptionTypes] = {
     "study": (StudyConfig, StudyRunConfig),
     "source": (PHOTOGRAPHS,),
     "controlnet": (ControlNetConfig,),
     "twins": (method_choice(), OutputConfig),
+    "classifier": (ClassifierConfig,),
+    "pseudo_labels": (CdspConfig,),
     "segmentation": (SegmentationConfig,),
 }
 
@@ -109,7 +129,8 @@ def read_study(arguments: Sequence[str]) -> tuple[StudyPlan, StudyRunConfig]:
 
     Args:
         arguments: `--config FILE`, a file or shipped recipe with the sections `study`, `arms`,
-            `source`, `controlnet`, `twins` and `segmentation`; flags that override `study`, and
+            `source`, `variants`, `controlnet`, `twins`, `classifier`, `pseudo_labels` and
+            `segmentation`; flags that override `study`, and
             others with their section in front, such as `--source.data_dir`.
 
     Raises:
@@ -121,7 +142,7 @@ def read_study(arguments: Sequence[str]) -> tuple[StudyPlan, StudyRunConfig]:
     data: Any = {}
     if config.config is not None:
         data = read_config(config.config) or {}
-    known = [*_SECTIONS, _ARMS]
+    known = [*_SECTIONS, _ARMS, _VARIANTS]
     if not isinstance(data, dict) or not set(data) <= set(known):
         raise ValueError(f"`config` {config.config} must hold the sections {known}, no others.")
     for name in _SECTIONS:
@@ -151,6 +172,11 @@ def read_study(arguments: Sequence[str]) -> tuple[StudyPlan, StudyRunConfig]:
             f"{type(twins).__name__} does not."
         )
     (segmentation,) = _parse("segmentation", flags)
+    classifier, pseudo_labels = (
+        _parse(section, flags)[0] if flags[section] or section in data else None
+        for section in ("classifier", "pseudo_labels")
+    )
+    _check_labels(classifier, pseudo_labels)
     plan = StudyPlan(
         study=study,
         arms=read_arms(
@@ -161,12 +187,28 @@ def read_study(arguments: Sequence[str]) -> tuple[StudyPlan, StudyRunConfig]:
             where=config.config,
         ),
         source=source,
+        variants=read_variants(
+            study.variants, data.get(_VARIANTS) or {}, source, where=config.config
+        ),
         controlnet=_parse("controlnet", flags)[0] if flags["controlnet"] else None,
         twins=twins,
         output=output,
+        classifier=classifier and classifier.changed(),
+        pseudo_labels=pseudo_labels,
         segmentation=segmentation.changed(),
     )
     return plan, run
+
+
+def _check_labels(classifier: ClassifierConfig | None, pseudo_labels: CdspConfig | None) -> None:
+    if classifier is not None and pseudo_labels is None:
+        raise ValueError("`pseudo_labels` must be a section too where there is a `classifier`.")
+    given = pseudo_labels is not None and pseudo_labels.classifier is not None
+    if pseudo_labels is not None and given == (classifier is not None):
+        raise ValueError(
+            "`classifier` must be a section, of one that is trained for each fraction, or an "
+            "option of section `pseudo_labels`, of one that there is: one of both."
+        )
 
 
 def _choices(types: OptionTypes, flags: Sequence[str]) -> dict[str, str]:

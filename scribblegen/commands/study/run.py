@@ -1,29 +1,24 @@
 """Which arm helps, with how little data: every arm, fraction and seed, measured and tabled.
 
 Of every fraction a ControlNet is trained on that fraction alone (where the twins need one), twins
-are drawn, and segmentors are trained. What is finished is kept: run it again to go on.
+are drawn, pseudo labels are made (where there is a section of them), and segmentors are trained.
+What is finished is kept: run it again to go on.
 """
 
 import json
-import logging
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from scribblegen.builders.config import PhotographsConfig
-from scribblegen.builders.sources import open_source, source_options
-from scribblegen.commands.build import build
+from scribblegen.builders.sources import source_options
+from scribblegen.commands.study.datasets import make_datasets
 from scribblegen.commands.study.plan import StudyPlan
 from scribblegen.commands.study.report import write_report
 from scribblegen.commands.study.training_pool import train_all
 from scribblegen.commands.study.trainings import Training, fraction_folder, trainings
 from scribblegen.configs import differences, to_dict, without_paths
 from scribblegen.text_files import read_fields
-from scribblegen.tiny import TINY, tiny_folder
-from scribblegen.trainers.controlnet.config import ControlNetConfig, ControlNetRunConfig
 
-logger = logging.getLogger(__name__)
 _PLAN_FILE = "study.json"
 
 
@@ -32,8 +27,9 @@ def run_study(plan: StudyPlan, output_dir: str | Path, *, num_processes: int = 1
 
     Args:
         plan: what `read_study` has read.
-        output_dir: folder of the study. It will hold `fraction-*/controlnet`, `/twins` and
-            `/segmentors`, in `fold-*` where it has folds, and `results.json`, `results.csv`,
+        output_dir: folder of the study. It will hold `fraction-*/controlnet`, `/twins`,
+            `/classifier`, `/pseudo-labels-*` and `/segmentors`, in a folder for every variant,
+            `fold-*` and `scribbles-*` where it has any, and `results.json`, `results.csv`,
             `results.md`, `results.png`.
         num_processes: segmentors trained at once, each by one thread.
 
@@ -42,8 +38,9 @@ def run_study(plan: StudyPlan, output_dir: str | Path, *, num_processes: int = 1
     """
     folder = Path(output_dir)
     _check_folder(folder, plan)
-    for (fold, source), fraction in product(plan.sources.items(), plan.study.fractions):
-        _make_twins(plan, source, fraction_folder(folder / fold, fraction), fraction)
+    for source, fraction in product(plan.sources, plan.study.fractions):
+        inside = fraction_folder(folder / source.folder, fraction)
+        make_datasets(plan, source.config, inside, fraction)
     asked = list(trainings(plan, folder))
 
     def report() -> str:
@@ -60,6 +57,7 @@ def _result(training: Training) -> dict[str, Any]:
     """What was measured of a segmentor."""
     return {
         "arm": training.arm,
+        "variant": training.variant,
         "fraction": training.fraction,
         "fold": training.fold,
         "seed": training.seed,
@@ -69,63 +67,43 @@ def _result(training: Training) -> dict[str, Any]:
 
 
 def _check_folder(folder: Path, plan: StudyPlan) -> None:
-    """Arms, fractions and seeds may be added to a study; nothing else may change."""
+    """Arms, variants, fractions and seeds may be added to a study; nothing else may change."""
     options = without_paths(
         {
             "folds": plan.study.folds or None,
+            "scribbles_by_seed": plan.study.scribbles_by_seed or None,
             **source_options(plan.source),
             **(to_dict(plan.controlnet) if plan.controlnet else {}),
             **{f"twins {k}": v for k, v in to_dict(plan.twins, plan.output).items()},
+            **{f"classifier {k}": v for k, v in (plan.classifier or {}).items()},
+            **_of_section("pseudo_labels", plan.pseudo_labels),
             **{f"segmentation {k}": v for k, v in plan.segmentation.items()},
         }
     )
-    arms = {name: without_paths(added) for name, added in plan.arms.items()}
+    growing = {
+        kind: {name: without_paths(added) for name, added in named.items()}
+        for kind, named in (("arm", plan.arms), ("variant", plan.variants))
+    }
     file = folder / _PLAN_FILE
     if file.is_file():
         there = _read(file)
-        arms_there = there.pop("arms")
-        differing = differences(there, options)
-        for name in (n for n in arms if n in arms_there):
-            found = differences(arms_there[name], arms[name])
-            differing += [f"arm {name} {difference}" for difference in found]
+        differing = []
+        for kind, named in growing.items():
+            named_there = there.pop(f"{kind}s", {})
+            for name in (n for n in named if n in named_there):
+                found = differences(named_there[name], named[name])
+                differing += [f"{kind} {name} {difference}" for difference in found]
+            growing[kind] = {**named_there, **named}
+        differing = [*differences(there, options), *differing]
         if differing:
             raise ValueError(f"`output_dir` {folder} holds another study: {'; '.join(differing)}.")
-        arms = {**arms_there, **arms}
     folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({**options, "arms": arms}, indent=1) + "\n", "utf-8")
+    plural = {f"{kind}s": named for kind, named in growing.items()}
+    file.write_text(json.dumps({**options, **plural}, indent=1) + "\n", "utf-8")
 
 
-def _make_twins(plan: StudyPlan, source: PhotographsConfig, folder: Path, fraction: float) -> None:
-    """The twins of one fraction, by a ControlNet of its own where the study trains one."""
-    source = replace(source, train_fraction=fraction)
-    method = plan.twins
-    if plan.controlnet is not None:
-        networks = _train_controlnet(plan.controlnet, source, folder / "controlnet")
-        method = replace(method, **networks)
-    logger.info(f"fraction {fraction:g}: drawing twins")
-    progress = build(source, method, plan.output, output_dir=folder / "twins")
-    if progress.warning:
-        logger.warning(f"fraction {fraction:g}: {progress.warning}")
-
-
-def _train_controlnet(
-    config: ControlNetConfig, source: PhotographsConfig, folder: Path
-) -> dict[str, Any]:
-    """The options of `build` that name the ControlNet of a fraction and the pipeline under it."""
-    from scribblegen.trainers.controlnet.trainer import ControlNetTrainer
-
-    base = config.pretrained_model_name_or_path or TINY
-    base = str(tiny_folder()) if base == TINY else base
-    if not (folder / "README.md").is_file():  # written last
-        logger.info(f"fraction {source.train_fraction:g}: training a ControlNet on it")
-        photographs = open_source(source)
-        assert photographs is not None
-        run_config = ControlNetRunConfig(
-            output_dir=str(folder), resume_from_checkpoint="latest", checkpoints_total_limit=1
-        )
-        config = replace(config, pretrained_model_name_or_path=base)
-        ControlNetTrainer(config, run_config, photographs).train()
-    return {"pipeline": base, "controlnet": str(folder)}
+def _of_section(section: str, config: Any) -> dict[str, Any]:
+    return {f"{section} {k}": v for k, v in to_dict(config).items()} if config else {}
 
 
 def _read(path: Path) -> dict[str, Any]:

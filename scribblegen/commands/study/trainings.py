@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from scribblegen.commands.study.datasets import real_subset, synthetic_subset, twins_folder
 from scribblegen.commands.study.plan import StudyPlan
 
 _RESULT_FILE = "eval_results.json"  # written when all is measured
@@ -17,6 +18,7 @@ class Training:
 
     arm: str
     fraction: float
+    variant: str  # of the source; empty where there are none
     fold: str  # the name of its folder; empty where there are none
     seed: int
     options: dict[str, Any]  # of `SegmentationConfig`
@@ -41,25 +43,30 @@ def trainings(plan: StudyPlan, folder: Path) -> Iterator[Training]:
         folder: the folder of the study.
     """
     for seed in plan.study.seeds:  # outermost: a study that is cut short has compared like seeds
-        for fold, fraction in product(plan.sources, plan.study.fractions):
-            inside = fraction_folder(folder / fold, fraction)
-            twins = inside / "twins"
+        for source, fraction in product(plan.sources, plan.study.fractions):
+            if seed not in source.seeds:
+                continue
+            inside = fraction_folder(folder / source.folder, fraction)
             for arm, added in plan.arms.items():
                 options = {
                     **plan.segmentation,
                     **added,
-                    "real": str(twins),
+                    "real": real_subset(plan, inside),
                     "seed": seed,
                     "eval_split": "test",
                     "output_dir": str(_segmentor(inside, arm, seed)),
                 }
+                if plan.pseudo_labels:
+                    options.setdefault("eval_data", str(twins_folder(inside)))
                 if "synthetic" in added:
-                    options["synthetic"] = [f"{twins}:{subset}" for subset in added["synthetic"]]
+                    options["synthetic"] = [
+                        synthetic_subset(plan, inside, subset) for subset in added["synthetic"]
+                    ]
                 judge = None
                 if added.get("agreement_model") in plan.arms:
                     judge = _segmentor(inside, added["agreement_model"], seed)
                     options["agreement_model"] = str(judge)
-                yield Training(arm, fraction, fold, seed, options, judge)
+                yield Training(arm, fraction, source.variant, source.fold, seed, options, judge)
 
 
 def fraction_folder(folder: Path, fraction: float) -> Path:
