@@ -16,6 +16,7 @@ def render_classifier_card(
     name: str,
     architecture: str,
     own_code: bool,
+    weights: str = "",
     steps: int,
     command: str,
     version: str,
@@ -30,6 +31,7 @@ def render_classifier_card(
         name: the name of the folder or repository.
         architecture: the class of the model.
         own_code: the model needs code that lies beside its weights.
+        weights: what its backbone began with, licence and digest; empty where the options say it.
         steps: how many steps the optimiser took.
         command: the command that trains it again.
         version: the version of this package.
@@ -48,6 +50,7 @@ def render_classifier_card(
             name=name,
             architecture=architecture,
             own_code=own_code,
+            weights=weights,
             measured=measured,
             precision=precision,
             report=f"{identity['eval_data'] or identity['real']}, split {identity['eval_split']}",

@@ -20,6 +20,7 @@ from scribblegen.recipes import recipe_names
 from scribblegen.runs.config import OutputConfig, RunConfig
 from scribblegen.tiny.random_weights import random_parts
 from scribblegen.trainers.base.config import TrainingRunConfig
+from scribblegen.trainers.classifier.config import ClassifierConfig
 from scribblegen.trainers.controlnet.config import ControlNetConfig, ControlNetRunConfig
 from scribblegen.trainers.segmentation.config import SegmentationConfig
 from scribblegen.trainers.small_pipeline.autoencoder_config import AutoencoderConfig
@@ -344,6 +345,11 @@ def test_every_shipped_recipe_parses(name, tmp_path):
         assert config.head_learning_rate_factor > 1
         if name.startswith("paper"):
             assert config.lr_scheduler_kwargs == {"power": 0.9, "lr_end": 0.0}
+        return
+    if name.endswith("classification"):
+        options = ["--config", name, "--output_dir", str(tmp_path)]
+        (config,) = parse_configs((ClassifierConfig,), options, program="p", description="d")
+        assert config.freeze_batch_norm and config.head_learning_rate_factor > 1
         return
     if name.endswith("cdsp"):
         options = ["--config", name, "--real", "a", "--output_dir", str(tmp_path)]

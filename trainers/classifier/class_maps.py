@@ -36,7 +36,7 @@ class ClassMaps:
         with loading("classifier", name, "has no image processor"):
             self.processor = AutoImageProcessor.from_pretrained(name)
         self.outputs = outputs_of(self.model, classes.names, background, option="classifier")
-        self.features, self.weight = below_the_mean(self.model)
+        self.features, self.weight = below_the_mean(self.model, option="classifier")
         shown = [self.processor.image_mean, self.processor.image_std]
         self._mean, self._std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in shown)
         size = self.processor.size

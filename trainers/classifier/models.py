@@ -5,7 +5,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForImageClassification, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForImageClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 
 from scribblegen.families.loading_errors import loading
 from scribblegen.families.weights import NOTHING, Allowed, load_weights
@@ -13,6 +18,9 @@ from scribblegen.trainers.classifier.small_classifier import (
     SmallClassifierConfig,
     SmallClassifierForImageClassification,
 )
+from scribblegen.trainers.segmentation.bare_config import bare_config
+from scribblegen.trainers.segmentation.efficientnet_lite import EfficientNetLiteConfig
+from scribblegen.trainers.segmentation.packaged_backbones import OPTION, backbone_folder
 
 SMALL = "small"
 _PROBED_SIDE = 64  # of the picture on which is seen whether a network has such maps
@@ -22,7 +30,9 @@ def open_classifier(
     names: Sequence[str],
     *,
     model_name_or_path: str | None = None,
+    backbone: str | None = None,
     architecture: str | None = None,
+    output_stride: int = 16,
     seed: int = 0,
 ) -> PreTrainedModel:
     """A classifier with one output for every tag, of which an image may have any number.
@@ -30,12 +40,16 @@ def open_classifier(
     Args:
         names: the tags, in the order of the outputs.
         model_name_or_path: pretrained classifier or backbone; a head of other tags is made anew.
+        backbone: pretrained network under a head that is always made anew: a name of
+            `PACKAGED_BACKBONES`, or folder or Hub id.
         architecture: `small`, or a model type such as `resnet`.
+        output_stride: pixels per feature of an EfficientNet-Lite `backbone`, 8, 16 or 32; others
+            keep their own.
         seed: what weights that are not pretrained are drawn from.
 
     Raises:
-        ValueError: the architecture is unknown, or not that of the pretrained weights, or its
-            logits are no linear function of the mean of a map.
+        ValueError: both pretrained weights are given, the architecture is unknown, or not that of
+            the pretrained weights, or its logits are no linear function of the mean of a map.
         OSError: the pretrained weights cannot be loaded.
     """
     labels: dict[str, Any] = {
@@ -45,25 +59,20 @@ def open_classifier(
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        if backbone is not None:
+            if model_name_or_path is not None:
+                raise ValueError(
+                    f"`{OPTION}` must not be given with `model_name_or_path`: one of them says "
+                    f"what training begins with. Got {backbone} and {model_name_or_path}."
+                )
+            return _over_backbone(backbone, architecture, labels, output_stride)
         if model_name_or_path is None:
             model = _untrained(architecture or SMALL, labels)
         else:
-            with loading("model_name_or_path", model_name_or_path):
-                saved = AutoConfig.from_pretrained(model_name_or_path)
-            if architecture not in (None, saved.model_type):
-                raise ValueError(
-                    f"`architecture` must be {saved.model_type}, that of {model_name_or_path}. "
-                    f"Got {architecture!r}."
-                )
-            allowed = Allowed(
-                new_head=not any(
-                    name.endswith("ForImageClassification") for name in saved.architectures or ()
-                ),
-                num_classes=(saved.num_labels, len(names)),
-            )
-            model = load_classifier(
-                "model_name_or_path", model_name_or_path, allowed=allowed, **labels
-            )
+            option = "model_name_or_path"
+            saved = _saved_config(option, model_name_or_path, architecture)
+            allowed = _allowed(saved, len(names))
+            model = load_classifier(option, model_name_or_path, allowed=allowed, **labels)
     below_the_mean(model)
     return model
 
@@ -115,23 +124,22 @@ def outputs_of(
     return [known.get(name) for name in names]
 
 
-def below_the_mean(model: PreTrainedModel) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+def below_the_mean(
+    model: PreTrainedModel, *, option: str = "model_name_or_path"
+) -> tuple[Callable[[Tensor], Tensor], Tensor]:
     """The map (B, 3, H, W) -> (B, C, h, w) that a classifier takes the mean of, and the weights
     (K, C) over that mean: its logits are both, and a bias.
 
     ConvNeXt normalises after the mean; its map is normalised place by place, as is usual.
 
+    Args:
+        model: the classifier.
+        option: the option that names it, for errors.
+
     Raises:
         ValueError: the model is built otherwise; a transformer that classifies by one token is.
     """
-    linear = next(
-        (
-            layer
-            for layer in reversed(list(model.modules()))
-            if isinstance(layer, nn.Linear) and layer.out_features == model.config.num_labels
-        ),
-        None,
-    )
+    linear = _linear(model)
     if linear is not None:
         below = _map_of(model)
         norm = getattr(getattr(model, model.base_model_prefix, None), "layernorm", None)
@@ -141,10 +149,16 @@ def below_the_mean(model: PreTrainedModel) -> tuple[Callable[[Tensor], Tensor], 
         if is_map and isinstance(norm, nn.LayerNorm):
             return lambda images: norm(below(images).movedim(1, -1)).movedim(-1, 1), linear.weight
     raise ValueError(
-        f"`model_name_or_path` must be a classifier over the mean of a map, such as ResNet, "
-        f"ConvNeXt, SegFormer or MobileNetV2: only they show where they see a class. Got a "
+        f"`{option}` must be a classifier over the mean of a map, such as ResNet, ConvNeXt, "
+        f"SegFormer or MobileNetV2: only they show where they see a class. Got a "
         f"{type(model).__name__}."
     )
+
+
+def _linear(model: PreTrainedModel) -> nn.Linear | None:
+    """The last layer, that has an output for every class."""
+    layers = (layer for layer in reversed(list(model.modules())) if isinstance(layer, nn.Linear))
+    return next((one for one in layers if one.out_features == model.config.num_labels), None)
 
 
 def _map_of(model: PreTrainedModel) -> Callable[[Tensor], Tensor]:
@@ -177,6 +191,43 @@ def _probed(
         return False, False
     finally:
         model.train(training)
+
+
+def _saved_config(option: str, name: str, architecture: str | None) -> PretrainedConfig:
+    """The config of pretrained weights; of the architecture, if one is asked for."""
+    with loading(option, name):
+        saved: PretrainedConfig = AutoConfig.from_pretrained(name)
+    if architecture not in (None, saved.model_type):
+        raise ValueError(
+            f"`architecture` must be {saved.model_type}, that of {name}. Got {architecture!r}."
+        )
+    return saved
+
+
+def _allowed(saved: PretrainedConfig, num_tags: int) -> Allowed:
+    """A classifier may have been one of other tags; else it is a base, and the head is new."""
+    is_classifier = any(n.endswith("ForImageClassification") for n in saved.architectures or ())
+    # Outside of EfficientNet-Lite's base is a convolution too, which must be there.
+    new_head = not is_classifier and not isinstance(saved, EfficientNetLiteConfig)
+    return Allowed(new_head=new_head, num_classes=(saved.num_labels, num_tags))
+
+
+def _over_backbone(
+    backbone: str, architecture: str | None, labels: dict[str, Any], output_stride: int
+) -> PreTrainedModel:
+    folder = backbone_folder(backbone)
+    saved = _saved_config(OPTION, folder, architecture)
+    changes = dict(labels)
+    if isinstance(saved, EfficientNetLiteConfig):
+        changes["output_stride"] = output_stride
+    allowed = _allowed(saved, len(labels["id2label"]))
+    config = bare_config(saved, **changes)
+    model = load_classifier(OPTION, folder, allowed=allowed, config=config)
+    below_the_mean(model, option=OPTION)
+    linear = _linear(model)
+    assert linear is not None  # it is below no mean
+    linear.reset_parameters()  # of as many other classes it would still be theirs
+    return model
 
 
 def _untrained(architecture: str, labels: dict[str, Any]) -> PreTrainedModel:

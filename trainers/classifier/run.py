@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import AutoImageProcessor, SegformerImageProcessor, set_seed
+from transformers import SegformerImageProcessor, set_seed
 
 from scribblegen.cards.classifier import render_classifier_card
 from scribblegen.configs import without_paths
-from scribblegen.families.loading_errors import loading
 from scribblegen.segmenting.tags import background_of, tags_of
 from scribblegen.trainers.base.subset_training import (
     card_arguments,
@@ -25,10 +24,10 @@ from scribblegen.trainers.classifier.tags import TaggedViews
 from scribblegen.trainers.classifier.trainer import ClassifierTrainer
 from scribblegen.trainers.segmentation.data import SegmentationRows, open_rows
 from scribblegen.trainers.segmentation.maps import LABEL
+from scribblegen.trainers.segmentation.packaged_backbones import PACKAGED_BACKBONES
+from scribblegen.trainers.segmentation.processors import shown_statistics
 from scribblegen.trainers.segmentation.schemes import Scheme
 from scribblegen.trainers.segmentation.views import SchemeSampler, WholeImages
-
-_UNTRAINED = (0.5, 0.5, 0.5)  # mean and deviation of a network that was never shown a picture
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +62,9 @@ def train_classifier(config: ClassifierConfig) -> dict[str, Any]:
     model = open_classifier(
         tags,
         model_name_or_path=config.model_name_or_path,
+        backbone=config.backbone,
         architecture=config.architecture,
+        output_stride=config.output_stride,
         seed=config.seed,
     )
     processor = _processor(config)
@@ -99,6 +100,7 @@ def train_classifier(config: ClassifierConfig) -> dict[str, Any]:
         card = render_classifier_card(
             {**identity, "background": background is not None},
             measured,
+            weights=str(PACKAGED_BACKBONES.get(str(config.backbone), "")),
             **card_arguments(trainer, "train-classifier"),
         )
         finish_folder(config, card)
@@ -143,11 +145,7 @@ def _scheme(config: ClassifierConfig, rows: SegmentationRows) -> Scheme:
 
 def _processor(config: ClassifierConfig) -> Any:
     """What brings a picture into the form that the classifier was trained on."""
-    mean, std = _UNTRAINED, _UNTRAINED
-    if config.model_name_or_path is not None:
-        with loading("model_name_or_path", config.model_name_or_path, "has no image processor"):
-            theirs = AutoImageProcessor.from_pretrained(config.model_name_or_path)
-        mean, std = theirs.image_mean, theirs.image_std
+    mean, std = shown_statistics(config.backbone, config.model_name_or_path)
     return SegformerImageProcessor(
         image_mean=mean,
         image_std=std,

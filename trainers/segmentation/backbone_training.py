@@ -5,10 +5,14 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
+from scribblegen.trainers.segmentation.efficientnet_lite import (
+    EfficientNetLiteForImageClassification,
+)
+
 
 def head_parameters(model: PreTrainedModel) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """(backbone, head): what a pretrained backbone brought, and what is trained from nothing."""
-    theirs = {id(p) for p in _backbone(model).parameters()}
+    theirs = {id(p) for part in _brought(model) for p in part.parameters()}
     parameters = [p for p in model.parameters() if p.requires_grad]
     return (
         [p for p in parameters if id(p) in theirs],
@@ -30,12 +34,16 @@ def freeze_batch_statistics(model: PreTrainedModel) -> None:
 
 def _keep_statistics(model: PreTrainedModel, inputs: Any) -> None:
     """Before every call: the Trainer sets the whole model to training before every step."""
-    for module in _backbone(model).modules():
-        if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
-            module.eval()
+    for part in _brought(model):
+        for module in part.modules():
+            if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
+                module.eval()
 
 
-def _backbone(model: PreTrainedModel) -> nn.Module:
-    """What a pretrained backbone brought; an empty module where there is none."""
+def _brought(model: PreTrainedModel) -> list[nn.Module]:
+    """What a pretrained backbone brought; nothing where there is none."""
     found = getattr(model, model.base_model_prefix, None) or getattr(model, "backbone", None)
-    return found if isinstance(found, nn.Module) else nn.Module()
+    parts = [found] if isinstance(found, nn.Module) else []
+    if isinstance(model, EfficientNetLiteForImageClassification):
+        parts.append(model.head)  # its last convolution, which segmentors go without
+    return parts

@@ -14,6 +14,7 @@ from transformers import (
 
 from scribblegen.families.loading_errors import loading
 from scribblegen.families.weights import NOTHING, Allowed, load_weights
+from scribblegen.trainers.segmentation.bare_config import bare_config
 from scribblegen.trainers.segmentation.deeplab import (
     DeepLabV3PlusConfig,
     DeepLabV3PlusForSemanticSegmentation,
@@ -41,18 +42,6 @@ _DROPPED = {
 _CLASSIFICATION_ONLY = r"mobilevit\.conv_1x1_exp\."
 # DPT has it, puts nothing through it, and most of its files do not hold it.
 _NEVER_USED = r"neck\.fusion_stage\.layers\.0\.residual_layer1\."
-
-# Entries of a saved config that are not about its network.
-_NOT_SIZES = (
-    "_name_or_path",
-    "architectures",
-    "auto_map",
-    "dtype",
-    "id2label",
-    "label2id",
-    "model_type",
-    "transformers_version",
-)
 
 SMALL, DEEPLAB, FPN = "small", "deeplabv3plus", "fpn"
 _OVER_BACKBONES = (DEEPLAB, FPN)
@@ -205,7 +194,7 @@ def _over_backbone(
     labels: dict[str, Any],
     output_stride: int,
 ) -> PreTrainedModel:
-    backbone = _bare(backbone)
+    backbone = bare_config(backbone)
     model: Any
     if architecture == FPN:
         model = FPNForSemanticSegmentation(FPNConfig(backbone, **labels))
@@ -219,10 +208,3 @@ def _over_backbone(
     if architecture == DEEPLAB and network is ResNetModel:
         dilate(model.backbone, output_stride, model.config.multi_grid)
     return model
-
-
-def _bare(saved: PretrainedConfig) -> PretrainedConfig:
-    """A backbone's sizes alone: neither the classes that it told apart nor where it lay."""
-    sizes = {key: value for key, value in saved.to_diff_dict().items() if key not in _NOT_SIZES}
-    bare: PretrainedConfig = type(saved)(**sizes)
-    return bare

@@ -1,5 +1,6 @@
-"""How pictures are shown to a segmentor: as its weights were shown them."""
+"""How pictures are shown to a network: as its weights were shown them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from transformers import AutoImageProcessor, SegformerImageProcessor
@@ -20,13 +21,23 @@ def open_processor(config: SegmentationConfig) -> Any:
         shown["size"] = (
             {"height": size, "width": size} if config.eval_window else {"shortest_edge": size}
         )
-    option, name = "model_name_or_path", config.model_name_or_path
-    if config.backbone is not None:
-        option, name = OPTION, backbone_folder(config.backbone)
+    mean, std = shown_statistics(config.backbone, config.model_name_or_path)
+    return SegformerImageProcessor(image_mean=mean, image_std=std, **shown)
+
+
+def shown_statistics(
+    backbone: str | None, model_name_or_path: str | None
+) -> tuple[Sequence[float], Sequence[float]]:
+    """(mean, deviation) of the channels, of values in [0, 1], that a network is shown pictures by.
+
+    Raises:
+        OSError: it has no image processor that says them.
+    """
+    option, name = "model_name_or_path", model_name_or_path
+    if backbone is not None:
+        option, name = OPTION, backbone_folder(backbone)
     if name is None:
-        return SegformerImageProcessor(image_mean=_UNTRAINED, image_std=_UNTRAINED, **shown)
+        return _UNTRAINED, _UNTRAINED
     with loading(option, name, "has no image processor"):
         theirs = AutoImageProcessor.from_pretrained(name)
-    return SegformerImageProcessor(
-        image_mean=theirs.image_mean, image_std=theirs.image_std, **shown
-    )
+    return theirs.image_mean, theirs.image_std
