@@ -3,7 +3,14 @@
 import pytest
 import torch
 
+from scribblegen.builders.config import ScenesConfig
+from scribblegen.builders.scenes.kinds import SCENE_CLASSES
+from scribblegen.classes import present_classes
+from scribblegen.commands.build import build
 from scribblegen.images import IMAGE_FORMATS, encode_image
+from scribblegen.methods.cdsp_config import CdspConfig
+from scribblegen.segmenting.pseudo_labels import pseudo_label
+from scribblegen.trainers.classifier.models import open_classifier
 from tests.benchmarks import backbone_speed as backbone_module
 from tests.benchmarks.crf_speed import crf_speed
 from tests.benchmarks.engine_speed import (
@@ -15,6 +22,8 @@ from tests.benchmarks.engine_speed import (
     random_cells,
 )
 from tests.benchmarks.gpu_speed import gpu_benchmarks
+from tests.benchmarks.pseudo_label_quality import pseudo_label_quality, table
+from tests.benchmarks.pseudo_label_ways import Seen, stages, without_a_classifier
 from tests.benchmarks.reading_speed import reading_speed, write_scenes
 from tests.benchmarks.scale import balance, redone_after_a_kill
 from tests.benchmarks.writing_speed import codecs, crops
@@ -86,3 +95,67 @@ def test_a_network_trains_where_its_memory_is_measured(monkeypatch):
     found = backbone_module.backbone_speed(2, 64, rounds=2, steps=1, threads=1)
     assert found[name]["photographs/s"]["median"] > 0 and found[name]["MB"]["median"] >= 0
     assert 3_000_000 < found[name]["parameters"] < 3_100_000, "neither its classifier nor its top"
+
+
+@pytest.fixture(scope="module")
+def labelled_scenes(tmp_path_factory):
+    """A subset of four scenes with masks, and a classifier that was taught nothing."""
+    from transformers import SegformerImageProcessor
+
+    folder = tmp_path_factory.mktemp("labelled")
+    open_classifier(SCENE_CLASSES.names).save_pretrained(folder / "classifier")
+    SegformerImageProcessor(size={"shortest_edge": 32}).save_pretrained(folder / "classifier")
+    config = CdspConfig(classifier=str(folder / "classifier"), refine="none")
+    build(ScenesConfig(ids="0:4", scene_size=32), config, output_dir=folder / "out")
+    return str(folder / "classifier"), f"{folder / 'out'}:cdsp"
+
+
+@pytest.mark.parametrize("background", [None, "sky"])
+def test_every_stage_of_a_pseudo_label_is_measured(labelled_scenes, background):
+    found = pseudo_label_quality(*labelled_scenes, background=background)
+    assert found["photographs"] == 4 and found["background"] == background
+    stages = found["stages"]
+    assert ("field two_label" in stages) == (background is not None)
+    kinds = ["mean IoU, unsaid is wrong", "mean IoU, unsaid left out"]
+    for label in found["without a classifier"].values():
+        assert label["labelled"] == 100 and label[kinds[0]] == label[kinds[1]] > 30
+    for label in stages.values():
+        assert label[kinds[0]] <= label[kinds[1]] and label["seconds an image"] > 0
+    assert stages["absent classes left out"][kinds[0]] > stages["maps of all classes"][kinds[0]]
+    assert list(found["thresholds"]) == ["0.3", "0.45", "0.6"]
+    wanted = "field all_labels"
+    assert found["thresholds"]["0.45"][wanted] == stages[wanted]
+    whole = "field all_labels, no " + ("threshold" if background is None else "band")
+    assert stages[whole]["labelled"] == 100
+    assert f"| {whole} |" in table(found)
+
+
+def test_a_field_without_a_background_is_cut_as_the_pseudo_label_cuts_it(scenes):
+    random = torch.Generator().manual_seed(0)
+    sample = scenes[0]
+    maps = torch.rand(len(SCENE_CLASSES), *sample.scribble.shape, generator=random)
+    maps[[k for k in range(len(maps)) if k not in present_classes(sample.scribble)]] = 0
+    seen = Seen(sample, maps, maps, None)
+    expected = pseudo_label(
+        maps,
+        background=None,
+        background_threshold=0.8,
+        scribble=sample.scribble,
+        image=sample.image,
+        refine="all_labels",
+    )
+    assert 0.05 < (expected == 255).mean() < 0.95
+    assert (stages(None, 0.8, 0.1)["field all_labels"](seen) == expected).all()
+
+
+def test_strokes_alone_label_every_pixel_and_keep_themselves(scenes):
+    for way in without_a_classifier().values():
+        right = []
+        for sample in scenes:
+            nothing = torch.zeros(len(SCENE_CLASSES), *sample.scribble.shape)
+            label = way(Seen(sample, nothing, nothing, None))
+            drawn = sample.scribble != 255
+            assert label.dtype == "uint8" and (label[drawn] == sample.scribble[drawn]).all()
+            assert set(label.ravel()) == set(present_classes(sample.scribble))
+            right.append((label == sample.mask).mean())
+        assert sum(right) / len(right) > 0.6
