@@ -205,12 +205,13 @@ def test_what_does_not_fit_is_refused_before_any_work(repository, tmp_path, chan
     assert not (tmp_path / "model").exists()
 
 
-def test_photographs_without_a_tag_are_refused(repository, tmp_path, monkeypatch):
-    from scribblegen.trainers.classifier import run
-
-    monkeypatch.setattr(run, "_counts", lambda rows, background: np.zeros(12, np.int64))
-    with pytest.raises(ValueError, match="`real` must hold strokes of a class"):
-        train_classifier(config_of(repository, tmp_path / "model"))
+def test_a_head_of_the_same_tags_is_kept_by_their_names(tmp_path):
+    saved = open_classifier(["tree", "sky", "sea"], seed=1)
+    saved.save_pretrained(tmp_path)
+    model = open_classifier(["sea", "tree", "sky"], model_name_or_path=str(tmp_path))
+    image = torch.rand(1, 3, 40, 40)
+    found, expected = (network.eval()(image).logits[0] for network in (model, saved))
+    assert torch.equal(found, expected[[2, 0, 1]])
 
 
 def test_the_command_says_what_it_found(repository, tmp_path, capsys):

@@ -33,7 +33,8 @@ from scribblegen.cli import main
 from scribblegen.commands.build import build
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.trainers.segmentation.config import SegmentationConfig
-from scribblegen.trainers.segmentation.run import open_data, train_segmentation
+from scribblegen.trainers.segmentation.opening import open_data
+from scribblegen.trainers.segmentation.run import train_segmentation
 
 TWINS = ("guidance1-encode0.5", "guidance1-encode1")
 SIZE = 48

@@ -138,7 +138,12 @@ def _train_on_subsets(
     main_process = process_state().is_main_process
     set_up_logging(main_process)
     measured = import_name(train)(config)
-    if main_process:
+    if main_process and config.dry_run:
+        from scribblegen.trainers.base.dry_run import DryRun
+        from scribblegen.trainers.base.dry_run_table import table
+
+        print(table(DryRun(**measured)))
+    elif main_process:
         for key, value in measured.items():
             if isinstance(value, float) and is_shown(key):
                 print(f"{key:<40} {value:.4f}")

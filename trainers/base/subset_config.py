@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from transformers import TrainingArguments
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
+
+from scribblegen.configs import option
 
 # Of `TrainingArguments`: what decides the weights.
 DECISIVE = (
@@ -33,9 +36,15 @@ DECISIVE = (
 class SubsetTrainingConfig(TrainingArguments):
     """Options of `TrainingArguments`; a subclass adds its own."""
 
+    dry_run: bool = option(
+        False,
+        "Check data, model, losses and memory, measure a few steps, and say what the training "
+        "would be; train nothing, write nothing.",
+    )
+
     def identity(self) -> dict[str, Any]:
         """The options that decide the weights, as text and numbers: for cards and for resuming."""
-        theirs = set(TrainingArguments.__dataclass_fields__)
+        theirs = {*TrainingArguments.__dataclass_fields__, "dry_run"}
         own = [name for name in self.__dataclass_fields__ if name not in theirs]
         written = self.to_dict()
         return {name: written[name] for name in (*own, *DECISIVE)}
@@ -44,6 +53,20 @@ class SubsetTrainingConfig(TrainingArguments):
         """The options that are not at their defaults, as text and numbers."""
         usual = type(self)().to_dict()
         return {key: value for key, value in self.to_dict().items() if value != usual[key]}
+
+    def loss_weights(self) -> dict[str, float]:
+        """The weights of the losses that are on, by name."""
+        return {}
+
+    def for_steps(self, number: int, folder: str) -> Self:
+        """As the Trainer takes them for a few steps of which nothing is kept, in `folder`."""
+        args = self.for_trainer()
+        args.output_dir, args.max_steps = folder, number
+        args.save_strategy = SaveStrategy.NO
+        args.eval_strategy = args.logging_strategy = IntervalStrategy.NO
+        args.load_best_model_at_end = False
+        args.report_to = []
+        return args
 
     def for_trainer(self) -> Self:
         """As the Trainer takes them: a folder is pushed once, when its card is there."""

@@ -75,6 +75,10 @@ class ClassifierConfig(SubsetTrainingConfig):
         """The columns that are read beside the image."""
         return ONLY_LABEL
 
+    def loss_weights(self) -> dict[str, float]:
+        """The weights of the losses, by the names of the trainer's `loss_terms`."""
+        return {"multi_label": 1.0}
+
     def augmentation(self) -> Augmentation:
         """What may happen to a training image."""
         return Augmentation(

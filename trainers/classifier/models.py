@@ -39,7 +39,8 @@ def open_classifier(
 
     Args:
         names: the tags, in the order of the outputs.
-        model_name_or_path: pretrained classifier or backbone; a head of other tags is made anew.
+        model_name_or_path: pretrained classifier or backbone; a head of the same tags is kept, in
+            the order of `names`; one of another number of tags is made anew.
         backbone: pretrained network under a head that is always made anew: a name of
             `PACKAGED_BACKBONES`, or folder or Hub id.
         architecture: `small`, or a model type such as `resnet`.
@@ -73,8 +74,23 @@ def open_classifier(
             saved = _saved_config(option, model_name_or_path, architecture)
             allowed = _allowed(saved, len(names))
             model = load_classifier(option, model_name_or_path, allowed=allowed, **labels)
+            _reorder_head(model, [saved.id2label.get(k) for k in range(saved.num_labels)], names)
     below_the_mean(model)
     return model
+
+
+def _reorder_head(model: PreTrainedModel, saved: Sequence[Any], names: Sequence[str]) -> None:
+    """Brings a head of the same tags into their new order; one of others is left as it is."""
+    if list(saved) == list(names) or set(saved) != set(names):
+        return
+    head = _linear(model)
+    if head is None:
+        return
+    order = [saved.index(name) for name in names]
+    with torch.no_grad():
+        head.weight.copy_(head.weight[order].clone())
+        if head.bias is not None:
+            head.bias.copy_(head.bias[order].clone())
 
 
 def load_classifier(

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from transformers import SegformerImageProcessor, set_seed
 
 from scribblegen.cards.classifier import render_classifier_card
 from scribblegen.configs import without_paths
-from scribblegen.segmenting.tags import background_of, tags_of
+from scribblegen.segmenting.tags import background_of
+from scribblegen.trainers.base.dry_run import DataFound, dry_run, few_steps
 from scribblegen.trainers.base.subset_training import (
     card_arguments,
     checkpoint_of,
@@ -23,27 +25,78 @@ from scribblegen.trainers.classifier.models import open_classifier
 from scribblegen.trainers.classifier.tags import TaggedViews
 from scribblegen.trainers.classifier.trainer import ClassifierTrainer
 from scribblegen.trainers.segmentation.data import SegmentationRows, open_rows
-from scribblegen.trainers.segmentation.maps import LABEL
 from scribblegen.trainers.segmentation.packaged_backbones import PACKAGED_BACKBONES
 from scribblegen.trainers.segmentation.processors import shown_statistics
+from scribblegen.trainers.segmentation.row_check import check_rows
 from scribblegen.trainers.segmentation.schemes import Scheme
 from scribblegen.trainers.segmentation.views import SchemeSampler, WholeImages
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A training that is ready to begin."""
+
+    trainer: ClassifierTrainer
+    found: DataFound
+    identity: dict[str, Any]
+    checkpoint: str | None
+    report: WholeImages | None
+
+
 def train_classifier(config: ClassifierConfig) -> dict[str, Any]:
     """Trains, measures and saves a classifier in `config.output_dir`; pushes it where asked.
 
     The folder holds model, processor, card, `all_results.json` and checkpoints. Started again with
-    `resume_from_checkpoint` it goes on, to the weights of an uninterrupted training.
+    `resume_from_checkpoint` it goes on, to the weights of an uninterrupted training. With `dry_run`
+    it does none of this, and says what it would be.
 
     Returns:
-        What was measured: `eval_mean_average_precision`, `eval_f1`, `eval_precision_<class>`.
+        What was measured: `eval_mean_average_precision`, `eval_f1`, `eval_precision_<class>`; of a
+        dry run the entries of `DryRun`.
 
     Raises:
         ValueError, OSError: something is missing or does not fit; the message names the option.
+        FloatingPointError: of a dry run, a loss is not finite.
     """
+    if config.dry_run:
+        with few_steps(config) as args:
+            opened = _opened(config, args)
+            return vars(
+                dry_run(
+                    opened.trainer,
+                    config,
+                    opened.found,
+                    reports=[opened.report] if opened.report else [],
+                    monitored=opened.report,
+                    checkpoint=opened.checkpoint,
+                )
+            )
+    opened = _opened(config, config.for_trainer())
+    for remark in opened.found.remarks:
+        logger.warning(remark)
+    trainer, identity, report = opened.trainer, opened.identity, opened.report
+    tags = identity["classes"]
+    measured = train_and_measure(
+        trainer,
+        identity,
+        lambda: _measure(trainer, report, tags) if report else {},
+        opened.checkpoint,
+    )
+    if trainer.is_world_process_zero():
+        card = render_classifier_card(
+            {**identity, "background": trainer.background is not None},
+            measured,
+            weights=str(PACKAGED_BACKBONES.get(str(config.backbone), "")),
+            **card_arguments(trainer, "train-classifier"),
+        )
+        finish_folder(config, card)
+    return measured
+
+
+def _opened(config: ClassifierConfig, args: ClassifierConfig) -> Opened:
+    """Opens and checks all that a training needs; `args` are for the Trainer."""
     if config.real is None:
         raise ValueError("`real` must be given: the REPO or REPO:subset of the photographs.")
     training = open_rows(config.real, [])
@@ -51,14 +104,10 @@ def train_classifier(config: ClassifierConfig) -> dict[str, Any]:
     background = background_of(names, config.background)
     report = _report(config, names)
     tags = [name for number, name in enumerate(names) if number != background]
-    counts = _counts(training, background)
-    if not counts.any():
-        raise ValueError(
-            f"`real` must hold strokes of a class beside the background, {names[background or 0]}. "
-            f"{config.real} has none."
-        )
-    if len(never := [name for name, count in zip(tags, counts, strict=True) if not count]):
-        logger.warning(f"no photograph has a stroke of {', '.join(never)}: it is not learned")
+    checked = check_rows(training, f"`real` {config.real}")
+    drawn = checked.drawn if background is None else np.delete(checked.drawn, background, axis=1)
+    remarks = _not_learned(config, tags, drawn[checked.drawn.any(axis=1)])
+    measured = check_rows(report, f"`eval_split` {config.eval_split}") if report else None
     model = open_classifier(
         tags,
         model_name_or_path=config.model_name_or_path,
@@ -79,32 +128,28 @@ def train_classifier(config: ClassifierConfig) -> dict[str, Any]:
     views = TaggedViews(training, config.augmentation(), seed=config.seed, cache_bytes=cache_bytes)
     views.background = background
     set_seed(config.seed)
+    shown = None if report is None else WholeImages(report)
     trainer = ClassifierTrainer(
         model,
-        config.for_trainer(),
+        args,
         SchemeSampler(_scheme(config, training)),
         background=background,
         train_dataset=views,
-        eval_dataset=report and WholeImages(report),
+        eval_dataset=shown,
         processing_class=processor,
         mean=processor.image_mean,
         std=processor.image_std,
     )
-    measured = train_and_measure(
-        trainer,
-        identity,
-        lambda: _measure(trainer, WholeImages(report), tags) if report else {},
-        checkpoint,
+    found = DataFound(
+        real=without_paths({"real": config.real})["real"],
+        photographs=training.num_real,
+        twins=0,
+        unpaired=0,
+        rows_checked=checked.rows + (measured.rows if measured else 0),
+        classes=checked.photographs_of(names),
+        remarks=tuple(remarks),
     )
-    if trainer.is_world_process_zero():
-        card = render_classifier_card(
-            {**identity, "background": background is not None},
-            measured,
-            weights=str(PACKAGED_BACKBONES.get(str(config.backbone), "")),
-            **card_arguments(trainer, "train-classifier"),
-        )
-        finish_folder(config, card)
-    return measured
+    return Opened(trainer, found, identity, checkpoint, shown)
 
 
 def _report(config: ClassifierConfig, names: tuple[str, ...]) -> SegmentationRows | None:
@@ -120,13 +165,32 @@ def _report(config: ClassifierConfig, names: tuple[str, ...]) -> SegmentationRow
     return report
 
 
-def _counts(rows: SegmentationRows, background: int | None) -> np.ndarray:
-    """In how many photographs each tag occurs: (K,) int64."""
-    tags = [
-        tags_of(rows.read(row)[LABEL], len(rows.classes), background)
-        for row in range(rows.num_real)
-    ]
-    return np.stack(tags).sum(axis=0, dtype=np.int64)
+def _not_learned(config: ClassifierConfig, tags: list[str], drawn: np.ndarray) -> list[str]:
+    """What photographs with strokes, (N, K) bool of the tags that they have, do not teach.
+
+    Raises:
+        ValueError: they teach no tag: none has one, or all have the same.
+    """
+    if not drawn.any():
+        raise ValueError(
+            f"`real` must hold strokes of a class beside the background. {config.real} has none."
+        )
+    never = [name for name, has in zip(tags, drawn.T, strict=True) if not has.any()]
+    always = [name for name, has in zip(tags, drawn.T, strict=True) if has.all()]
+    if len(never) + len(always) == len(tags):
+        raise ValueError(
+            f"`real` must hold photographs with and without a class: only they tell classes "
+            f"apart. All {len(drawn)} photographs of {config.real} with strokes have "
+            f"{', '.join(always)} and no other of {len(tags)}."
+        )
+    remarks = []
+    if never:
+        remarks.append(f"no photograph has a stroke of {', '.join(never)}: not learned")
+    if always:
+        remarks.append(
+            f"every photograph has a stroke of {', '.join(always)}: not told from anything"
+        )
+    return remarks
 
 
 def _scheme(config: ClassifierConfig, rows: SegmentationRows) -> Scheme:

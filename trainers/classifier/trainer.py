@@ -28,9 +28,10 @@ class ClassifierTrainer(SegmentationTrainer):
         self.background = background
         self.compute_metrics = _scores
 
-    def segmentation_loss(self, outputs: Any, batch: dict[str, Any]) -> Tensor:
+    def loss_terms(self, outputs: Any, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Binary cross-entropy of every tag that a view teaches, see `multi_label_loss`."""
-        return multi_label_loss(outputs.logits, batch["labels"], count=batch["num_labelled"])
+        logits, tags = outputs.logits, batch["labels"]
+        return {"multi_label": multi_label_loss(logits, tags, count=batch["num_labelled"])}
 
     def prediction_step(
         self,

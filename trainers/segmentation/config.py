@@ -176,6 +176,17 @@ class SegmentationConfig(PseudoLabelOptions, SubsetTrainingConfig):
         """The columns that the loss is shown beside the image: `label`, and those of a method."""
         return {**ONLY_LABEL, **self.pseudo_label_maps()}
 
+    def loss_weights(self) -> dict[str, float]:
+        """The weights of the losses that are on, by the names of the trainer's `loss_terms`."""
+        weights = {
+            "cross_entropy": 1.0,
+            "absent_class": self.absent_class_weight,
+            "dense_crf": self.dense_crf_weight,
+            "gated_crf": self.gated_crf_weight,
+            **self.pseudo_label_weights(),
+        }
+        return {name: weight for name, weight in weights.items() if weight}
+
     def augmentation(self) -> Augmentation:
         """What may happen to a training image and its maps."""
         return Augmentation(

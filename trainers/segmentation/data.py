@@ -92,6 +92,14 @@ class SegmentationRows:
     def __len__(self) -> int:
         return sum(len(table) for table in self.tables)
 
+    def record(self, row: int) -> tuple[dict[str, Any], str]:
+        """A row as its table has it, pictures still encoded, and the column of its `label`."""
+        number = 0
+        while row >= len(self.tables[number]):
+            row -= len(self.tables[number])
+            number += 1
+        return self.tables[number][row], self.label_columns[number]
+
     def read(self, row: int) -> dict[str, np.ndarray]:
         """`image` (H, W, 3) uint8 and every one of `maps`, (H, W): class ids uint8, weights uint8
         or float32. Those that are made of a view are not among them.
@@ -100,17 +108,13 @@ class SegmentationRows:
             ValueError: a picture cannot be read or is named by a path, or a map holds an id that
                 is no class, or is not as large as its image.
         """
-        number = 0
-        while row >= len(self.tables[number]):
-            row -= len(self.tables[number])
-            number += 1
-        record = self.tables[number][row]
+        record, label_column = self.record(row)
         image, _ = _picture(record, "image", row, _decode)
         read = {"image": image}
         for name, kind in self.maps.items():
             if isinstance(kind, DerivedMap):
                 continue
-            column = self.label_columns[number] if name == LABEL else name
+            column = label_column if name == LABEL else name
             values = read[name] = _picture(record, column, row, kind.decode)
             fault = ""
             if values.shape != image.shape[:2]:

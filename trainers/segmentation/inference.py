@@ -36,6 +36,16 @@ class Inference:
         if not self.scales or min(self.scales) <= 0:
             raise ValueError(f"`eval_scales` must be positive numbers. Got {list(self.scales)}.")
 
+    def __str__(self) -> str:
+        words = [f"windows of {self.window}" if self.window else "whole"]
+        if self.size is not None:
+            words.append(f"shorter side {self.size}")
+        if tuple(self.scales) != (1.0,):
+            words.append(
+                f"{len(self.scales)} scales of {min(self.scales):g} to {max(self.scales):g}"
+            )
+        return ", ".join([*words, *(["mirrored too"] if self.flip else [])])
+
     @torch.no_grad()
     def probabilities(self, model: nn.Module, image: Tensor) -> Tensor:
         """(3, H, W), normalised -> (num_labels, H, W) float32, summing to 1 at every pixel."""

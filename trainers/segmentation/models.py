@@ -1,5 +1,6 @@
 """Segmentors by name: of transformers, and ours."""
 
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -42,6 +43,8 @@ _DROPPED = {
 _CLASSIFICATION_ONLY = r"mobilevit\.conv_1x1_exp\."
 # DPT has it, puts nothing through it, and most of its files do not hold it.
 _NEVER_USED = r"neck\.fusion_stage\.layers\.0\.residual_layer1\."
+
+logger = logging.getLogger(__name__)
 
 SMALL, DEEPLAB, FPN = "small", "deeplabv3plus", "fpn"
 _OVER_BACKBONES = (DEEPLAB, FPN)
@@ -99,6 +102,12 @@ def open_model(
             raise ValueError(
                 f"`architecture` must be {config.model_type}, that of {model_name_or_path}. "
                 f"Got {architecture!r}."
+            )
+        saved = list(config.id2label.values())
+        if saved != list(class_names) and set(saved) == set(class_names):
+            logger.warning(
+                f"`model_name_or_path` {name} has these classes in another order: its head begins "
+                "with what it has learned of others"
             )
         return load_segmentor(
             "model_name_or_path",

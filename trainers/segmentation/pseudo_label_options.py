@@ -112,6 +112,16 @@ class PseudoLabelOptions:
                 f"Got {self.rectification_mask_resize!r}."
             )
 
+    def pseudo_label_weights(self) -> dict[str, float]:
+        """The weight of each of these losses, by the name that it is told by."""
+        return {
+            PSEUDO_LABEL: self.pseudo_label_weight,
+            "entropy": self.entropy_weight,
+            SCRIBBLE_DISTANCE: self.distance_entropy_weight,
+            BOUNDARY_DISTANCE: self.distance_entropy_weight,
+            "rectification": self.rectification_weight,
+        }
+
     def pseudo_label_maps(self) -> Maps:
         """The maps that these losses are shown beside `label`; none where none of them is on."""
         maps: dict[str, LabelMap | DerivedMap] = {}

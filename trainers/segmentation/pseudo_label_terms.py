@@ -28,11 +28,13 @@ class Term:
     """A part of the loss that is a mean over pixels which the batch alone tells.
 
     Args:
+        name: that it is told by.
         weight: of the term.
         counts: which pixels of a batch it is a mean over, (B, H, W) bool.
         loss: of logits (B, K, H, W), a batch, and how many pixels count.
     """
 
+    name: str
     weight: float
     counts: Callable[[Batch], Tensor]
     loss: Callable[[Tensor, Batch, Tensor], Tensor]
@@ -50,6 +52,7 @@ def pseudo_label_terms(options: PseudoLabelOptions) -> tuple[Term, ...]:
 
         terms.append(
             Term(
+                PSEUDO_LABEL,
                 options.pseudo_label_weight,
                 lambda batch: learned(batch) != IGNORE_INDEX,
                 cross_entropy,
@@ -58,6 +61,7 @@ def pseudo_label_terms(options: PseudoLabelOptions) -> tuple[Term, ...]:
     if options.entropy_weight:
         terms.append(
             Term(
+                "entropy",
                 options.entropy_weight,
                 lambda batch: batch["inside"],
                 lambda logits, batch, count: entropy_loss(logits, batch["inside"], count=count),
@@ -77,10 +81,10 @@ def num_counted(terms: Sequence[Term], batches: Sequence[Batch]) -> Tensor:
     return torch.stack([torch.stack(of_batch) for of_batch in counts]).sum(dim=0)
 
 
-def pseudo_label_loss(
+def weighed_losses(
     terms: Sequence[Term], logits: Tensor, batch: Batch, counts: Tensor | None
-) -> Tensor:
-    """The weighed sum of the terms.
+) -> dict[str, Tensor]:
+    """Each term times its weight, by name.
 
     Args:
         terms: from `pseudo_label_terms`.
@@ -91,12 +95,12 @@ def pseudo_label_loss(
     """
     if counts is None:
         counts = num_counted(terms, [batch])
-    parts = [t.weight * t.loss(logits, batch, n) for t, n in zip(terms, counts, strict=True)]
-    return torch.stack(parts).sum()
+    return {t.name: t.weight * t.loss(logits, batch, n) for t, n in zip(terms, counts, strict=True)}
 
 
 def _weighed(weight: float, name: str) -> Term:
     return Term(
+        name,
         weight,
         lambda batch: batch[name] > 0,
         lambda logits, batch, count: distance_entropy(logits, batch[name], count=count),

@@ -1,79 +1,25 @@
 """Data, model and options in; a trained, measured segmentor in a folder out."""
 
 import logging
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import set_seed
 
 from scribblegen.cards.models import render_segmentation_card
-from scribblegen.configs import without_paths
+from scribblegen.trainers.base.dry_run import dry_run, few_steps
 from scribblegen.trainers.base.subset_training import (
     card_arguments,
-    checkpoint_of,
     finish_folder,
     train_and_measure,
 )
-from scribblegen.trainers.judge import Judge
-from scribblegen.trainers.segmentation.config import CROP, SegmentationConfig
+from scribblegen.trainers.segmentation.config import SegmentationConfig
 from scribblegen.trainers.segmentation.confusion import scores
-from scribblegen.trainers.segmentation.data import SegmentationRows, open_rows
-from scribblegen.trainers.segmentation.maps import LABEL
-from scribblegen.trainers.segmentation.models import open_model
+from scribblegen.trainers.segmentation.opening import open_training
 from scribblegen.trainers.segmentation.packaged_backbones import PACKAGED_BACKBONES
-from scribblegen.trainers.segmentation.processors import open_processor
-from scribblegen.trainers.segmentation.row_selection import (
-    agreed_twins,
-    near_twins,
-    num_twins,
-    num_unpaired,
-    recorded_scores,
-    split_off,
-)
-from scribblegen.trainers.segmentation.schemes import Scheme
 from scribblegen.trainers.segmentation.trainer import SegmentationTrainer
-from scribblegen.trainers.segmentation.views import SchemeSampler, Views, WholeImages
+from scribblegen.trainers.segmentation.views import WholeImages
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class SegmentationData:
-    """What a training reads, opened and checked."""
-
-    training: SegmentationRows
-    selection: SegmentationRows | None  # kept apart, to choose the best checkpoint by
-    report: SegmentationRows | None
-
-
-def open_data(config: SegmentationConfig) -> SegmentationData:
-    """Opens all subsets before any work.
-
-    Raises:
-        ValueError: a subset, split, label or map is missing, or classes disagree.
-    """
-    if config.real is None:
-        raise ValueError("`real` must be given: the REPO or REPO:subset of the photographs.")
-    training = open_rows(config.real, config.synthetic, labels=config.labels, maps=config.maps())
-    report = selection = None
-    if config.eval_split:
-        report = open_rows(
-            config.eval_data or config.real, [], labels=config.eval_labels, split=config.eval_split
-        )
-        if report.classes.names != training.classes.names:
-            raise ValueError(
-                f"{config.eval_data} and {config.real} must have the same classes. They have "
-                f"{report.classes.names} and {training.classes.names}."
-            )
-    if config.selection_share:
-        training, selection = split_off(training, config.selection_share, config.seed)
-    if config.max_source_distance is not None:
-        training = near_twins(training, config.max_source_distance)
-    return SegmentationData(training, selection, report)
 
 
 def train_segmentation(
@@ -82,63 +28,47 @@ def train_segmentation(
     """Trains, measures and saves a segmentor in `config.output_dir`; pushes it where asked.
 
     The folder holds model, processor, card, `all_results.json` and checkpoints. Started again with
-    `resume_from_checkpoint` it goes on, to the weights of an uninterrupted training.
+    `resume_from_checkpoint` it goes on, to the weights of an uninterrupted training. With `dry_run`
+    it does none of this, and says what it would be.
 
     Args:
         config: the options of the training; its `maps` are what the loss is shown.
         trainer_type: holds the loss.
 
     Returns:
-        What was measured, named as by transformers' example: `eval_mean_iou`, `eval_iou_<class>`.
+        What was measured, named as by transformers' example: `eval_mean_iou`, `eval_iou_<class>`;
+        of a dry run the entries of `DryRun`.
 
     Raises:
         ValueError, OSError: something is missing or does not fit; the message names the option.
+        FloatingPointError: of a dry run, a loss is not finite.
     """
-    data = open_data(config)
-    model = open_model(
-        data.training.classes.names,
-        model_name_or_path=config.model_name_or_path,
-        backbone=config.backbone,
-        architecture=config.architecture,
-        output_stride=config.output_stride,
-        seed=config.seed,
-    )
-    processor = open_processor(config)
-    training = _agreed_twins(data.training, config)
-    norm = {"mean": processor.image_mean, "std": processor.image_std}
-    cache_bytes = int(config.cache_gb * 1e9)
-    views = Views(training, config.augmentation(), seed=config.seed, cache_bytes=cache_bytes)
-    crop = config.crop_size if config.eval_protocol == CROP else None
-    report = data.report and WholeImages(data.report, crop=crop)
-    monitored = data.selection and WholeImages(data.selection, crop=crop)
-    identity = {
-        **without_paths(config.identity()),
-        "classes": list(training.classes.names),
-        "photographs": training.num_real,
-        "twins": num_twins(training),
-        "unpaired": num_unpaired(training),
-    }
-    folder = Path(str(config.output_dir))
-    checkpoint = checkpoint_of(folder, config.resume_from_checkpoint, identity)
-    set_seed(config.seed)
-    trainer = trainer_type(
-        model,
-        config.for_trainer(),
-        SchemeSampler(_scheme(config, training)),
-        train_dataset=views,
-        eval_dataset=monitored or report,
-        processing_class=processor,
-        **norm,
-    )
-    names = training.classes.names
+    if config.dry_run:
+        with few_steps(config) as args:
+            opened = open_training(config, args, trainer_type)
+            return vars(
+                dry_run(
+                    opened.trainer,
+                    config,
+                    opened.found,
+                    reports=[images for images in (opened.report, opened.monitored) if images],
+                    monitored=opened.monitored or opened.report,
+                    checkpoint=opened.checkpoint,
+                )
+            )
+    opened = open_training(config, config.for_trainer(), trainer_type)
+    for remark in opened.found.remarks:
+        logger.warning(remark)
+    trainer, identity, names = opened.trainer, opened.identity, opened.class_names
 
     def measure() -> dict[str, Any]:
+        report, monitored = opened.report, opened.monitored
         measured = _measure(trainer, report, "eval", names) if report else {}
         if monitored:
             measured |= _measure(trainer, monitored, "selection", names)
         return measured
 
-    measured = train_and_measure(trainer, identity, measure, checkpoint)
+    measured = train_and_measure(trainer, identity, measure, opened.checkpoint)
     if trainer.is_world_process_zero():
         card = render_segmentation_card(
             identity,
@@ -148,54 +78,6 @@ def train_segmentation(
         )
         finish_folder(config, card)
     return measured
-
-
-def _scheme(config: SegmentationConfig, rows: SegmentationRows) -> Scheme:
-    return Scheme(
-        name=config.scheme,
-        num_real=rows.num_real,
-        twin_sets=rows.twin_sets,
-        twins_per_real=config.twins_per_real,
-        replacement_rate=config.replacement_rate,
-        num_epochs=_num_epochs(config, rows.num_real),
-        iteration_matched=config.iteration_matched,
-        seed=config.seed,
-    )
-
-
-def _num_epochs(config: SegmentationConfig, num_real: int) -> int:
-    """Epochs of the whole training, for schemes that change with them."""
-    if config.max_steps <= 0:
-        return math.ceil(config.num_train_epochs)
-    samples = config.train_batch_size * config.gradient_accumulation_steps * config.world_size
-    return max(1, math.ceil(config.max_steps * samples / num_real))
-
-
-def _agreed_twins(rows: SegmentationRows, config: SegmentationConfig) -> SegmentationRows:
-    """The images in whose pictures a segmentor finds the label: a given one, or the build's."""
-    if config.min_agreement is None and config.best_twins is None:
-        return rows
-    if config.agreement_model is not None:
-        judge = Judge(config.agreement_model, rows.classes, config.device)
-
-        def measure(asked: Sequence[int]) -> np.ndarray:
-            read = map(rows.read, asked)
-            return np.array([judge.agreement(r["image"], r[LABEL]) for r in read])
-    else:
-        try:
-            recorded = recorded_scores(rows, "agreement")
-        except ValueError as error:
-            raise ValueError(
-                f"`min_agreement` and `best_twins` need an `agreement_model`: {error}"
-            ) from error
-
-        def measure(asked: Sequence[int]) -> np.ndarray:
-            return np.array([recorded[row] for row in asked])
-
-    kept = agreed_twins(rows, measure, at_least=config.min_agreement, best=config.best_twins)
-    left, there = (num_twins(r) + num_unpaired(r) for r in (kept, rows))
-    logger.info(f"{left} of {there} synthetic images are agreed with")
-    return kept
 
 
 def _measure(

@@ -15,8 +15,8 @@ from scribblegen.trainers.segmentation.losses import (
 
 def scribble_terms(
     config: SegmentationConfig, logits: Tensor, batch: Mapping[str, Any]
-) -> list[Tensor]:
-    """Each term times its weight, those of weight zero left out.
+) -> dict[str, Tensor]:
+    """Each term times its weight, by name, those of weight zero left out.
 
     Args:
         config: the options of the training.
@@ -26,10 +26,10 @@ def scribble_terms(
     Returns:
         Scalars with gradients.
     """
-    terms = []
+    terms = {}
     if config.absent_class_weight:
         drawn = batch["drawn"][:, : logits.shape[1]]
-        terms.append(config.absent_class_weight * absent_class_loss(logits, drawn))
+        terms["absent_class"] = config.absent_class_weight * absent_class_loss(logits, drawn)
     if config.dense_crf_weight:
         loss = dense_crf_loss(
             logits,
@@ -39,8 +39,8 @@ def scribble_terms(
             sigma_xy=config.crf_sigma_xy,
             scale=config.crf_scale,
         )
-        terms.append(config.dense_crf_weight * loss)
+        terms["dense_crf"] = config.dense_crf_weight * loss
     if config.gated_crf_weight:
         loss = gated_crf_loss(logits, batch["pixel_values"].float(), batch["inside"])
-        terms.append(config.gated_crf_weight * loss)
+        terms["gated_crf"] = config.gated_crf_weight * loss
     return terms

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,8 @@ from scribblegen.trainers.segmentation.maps import LABEL
 from scribblegen.trainers.segmentation.pseudo_label_options import PseudoLabelOptions
 from scribblegen.trainers.segmentation.pseudo_label_terms import (
     num_counted,
-    pseudo_label_loss,
     pseudo_label_terms,
+    weighed_losses,
 )
 from scribblegen.trainers.segmentation.rectification_training import (
     RectificationGradients,
@@ -97,6 +97,7 @@ class SegmentationTrainer(Trainer):
             )
             self.add_callback(RectificationGradients(self.rectification.module, self.accelerator))
         self.auxiliary_logits: list[Tensor] = []  # of the last call, by the heads that have some
+        self.loss_values: dict[str, Tensor] = {}  # of the last call, by term, times their weights
         if getattr(model, "auxiliary_head", None) is not None:
             model.auxiliary_head.register_forward_hook(
                 lambda module, inputs, output: self.auxiliary_logits.append(output)
@@ -137,8 +138,8 @@ class SegmentationTrainer(Trainer):
     def segmentation_loss(self, outputs: Any, batch: dict[str, Any]) -> Tensor:
         """The loss of one call: the one place where a method with its own loss says it.
 
-        Here the sum of the configured ones. Optimiser steps of several calls take the mean of what
-        this returns.
+        Here the sum of `loss_terms`. Optimiser steps of several calls take the mean of what this
+        returns.
 
         Args:
             outputs: what the model gave; `logits` (B, K, h, w).
@@ -152,6 +153,12 @@ class SegmentationTrainer(Trainer):
         Returns:
             Scalar with a gradient.
         """
+        terms = self.loss_terms(outputs, batch)
+        self.loss_values = {name: term.detach() for name, term in terms.items()}
+        return reduce(torch.add, terms.values())
+
+    def loss_terms(self, outputs: Any, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """The configured losses times their weights, by name; arguments of `segmentation_loss`."""
         labels, count, config = batch["labels"], batch["num_labelled"], self.config
         logits = at_size_of(labels, outputs.logits)
         loss = partial_cross_entropy(logits, labels, count=count)
@@ -160,13 +167,12 @@ class SegmentationTrainer(Trainer):
             loss = loss + _AUXILIARY_WEIGHT * again
         if config.divide_by_batch:
             loss = loss / len(labels)
-        for term in scribble_terms(config, logits, batch):
-            loss = loss + term
+        terms = {"cross_entropy": loss, **scribble_terms(config, logits, batch)}
         if self.terms:
-            loss = loss + pseudo_label_loss(self.terms, logits, batch, batch["num_counted"])
+            terms |= weighed_losses(self.terms, logits, batch, batch["num_counted"])
         if self.rectification is not None:
-            loss = loss + self.rectification.loss(outputs, batch)
-        return loss
+            terms["rectification"] = self.rectification.loss(outputs, batch)
+        return terms
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """The Trainer's optimiser, with the head's own learning rate where one is configured, and

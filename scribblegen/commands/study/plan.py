@@ -177,6 +177,8 @@ def read_study(arguments: Sequence[str]) -> tuple[StudyPlan, StudyRunConfig]:
         for section in ("classifier", "pseudo_labels")
     )
     _check_labels(classifier, pseudo_labels)
+    if segmentation.dry_run or any(arm.get("dry_run") for arm in _arms_of(data)):
+        raise ValueError("`dry_run` must not be set in a study: it compares finished trainings.")
     plan = StudyPlan(
         study=study,
         arms=read_arms(
@@ -209,6 +211,12 @@ def _check_labels(classifier: ClassifierConfig | None, pseudo_labels: CdspConfig
             "`classifier` must be a section, of one that is trained for each fraction, or an "
             "option of section `pseudo_labels`, of one that there is: one of both."
         )
+
+
+def _arms_of(data: dict[str, Any]) -> list[Any]:
+    """What the arms of a study's file add, whatever they are."""
+    arms = data.get(_ARMS)
+    return [arm for arm in arms.values() if isinstance(arm, dict)] if isinstance(arms, dict) else []
 
 
 def _choices(types: OptionTypes, flags: Sequence[str]) -> dict[str, str]:
