@@ -29,19 +29,23 @@ class LabelledSource(Protocol):
     source_ids: tuple[str, ...]
 
     def label_files(self, index: int) -> Mapping[str, bytes]:
-        """The label files that are used of one position, by kind: `scribble`, `mask`.
+        """The label files that are used of one position, by kind: `scribble`, `mask`,
+        `pseudo label`.
 
         Raises:
             BadImageError, FileNotFoundError: one cannot be read.
         """
 
 
-def check_labels(source: LabelledSource, convention: str | None) -> None:
+def check_labels(
+    source: LabelledSource, convention: str | None, option: str = "label_convention"
+) -> None:
     """Refuses labels that are not what they are taken for.
 
     Args:
         source: opened.
         convention: what its user says of them; where that is `ids`, it is believed.
+        option: by which it is said.
 
     Raises:
         ValueError: the message says what was found, and the options to choose from.
@@ -51,7 +55,7 @@ def check_labels(source: LabelledSource, convention: str | None) -> None:
     files = _sampled_files(source)
     if convention is not None:
         for kind, of_kind in files.items():
-            _check_readable(source.reader, of_kind, kind, convention)
+            _check_readable(source.reader, of_kind, kind, convention, option)
         return
     table = source.reader.table
     all_looks = {kind: look_at(of_kind, source.classes) for kind, of_kind in files.items()}
@@ -63,7 +67,7 @@ def check_labels(source: LabelledSource, convention: str | None) -> None:
             found = circumstance(sampled)
             if found:
                 raise ValueError(
-                    f"`label_convention` must be given: {found}. (Looked at: {len(looks)} {kind}s.)"
+                    f"`{option}` must be given: {found}. (Looked at: {len(looks)} {kind}s.)"
                 )
 
 
@@ -82,13 +86,13 @@ def _sampled_files(source: LabelledSource) -> dict[str, list[bytes]]:
 
 
 def _check_readable(
-    reader: LabelReader, files: Sequence[bytes], kind: str, convention: str
+    reader: LabelReader, files: Sequence[bytes], kind: str, convention: str, option: str
 ) -> None:
     """Refuses a convention by which not one label can be read."""
     reasons = Counter(_reason(reader, file) for file in files)
     if None not in reasons and reasons:
         raise ValueError(
-            f"`label_convention` must be one by which labels can be read. Got {convention}, and "
+            f"`{option}` must be one by which labels can be read. Got {convention}, and "
             f"none of {len(files)} {kind}s that were looked at can: {reasons.most_common(1)[0][0]}"
         )
 

@@ -53,7 +53,7 @@ class Sampled:
     """The labels of one kind that were looked at, and how they are to be read.
 
     Args:
-        kind: `scribble` or `mask`.
+        kind: `scribble`, `mask` or `pseudo label`.
         looks: one or more.
         classes: of the source.
         table: (256,) uint8, the class id of each value.
@@ -199,7 +199,9 @@ def _filled(sampled: Sampled) -> str | None:
 
 
 def _strange(sampled: Sampled) -> str | None:
-    """Every label holds an id that no option explains."""
+    """Every label holds an id that no option explains; there are none for pseudo labels."""
+    if sampled.kind == "pseudo label":
+        return None
     number = len(sampled.classes)
     known = {*range(number), IGNORE_INDEX}
     strange = [{v for v in look.values if sampled.table[v] not in known} for look in sampled.looks]

@@ -2,40 +2,30 @@
 
 import json
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, Image, List, Value
 
-from scribblegen.builders.shard_columns import has_scores, read_pictures, read_scores
+from scribblegen.builders.run_gallery import GALLERY, Drawn, write_gallery
+from scribblegen.builders.run_records import run_manifest, run_options, training_shards
+from scribblegen.builders.shard_columns import has_scores, read_scores
 from scribblegen.cards.dataset import render_dataset_card
-from scribblegen.cards.gallery import GalleryRow, draw_scribble, render_gallery
-from scribblegen.classes import Classes
-from scribblegen.images import decode_image
-from scribblegen.label_pictures import decode_label
-from scribblegen.parquet_files import MAKE_AGAIN, reading_shard
-from scribblegen.pixel_limits import LARGEST_MAX_PIXELS
+from scribblegen.parquet_files import reading_shard
 from scribblegen.runs.atomic_files import write_atomically
-from scribblegen.runs.folder import CONFIG_FILE
-from scribblegen.runs.manifest import MANIFEST, finished_shards, read_manifest, restoring
-from scribblegen.runs.manifest_shape import check_fields
-from scribblegen.runs.shards import Shard
-from scribblegen.text_files import read_text, shown, shown_message
-from scribblegen.yaml_files import parse_yaml
 
-GALLERY, LABEL_FILE = "assets/grid.png", "id2label.json"
-_LABEL_COLUMNS = ("label", "mask", "pseudo_label")  # drawn in class colours
-_MOST_COLUMNS = 14  # subsets beyond this are thinned out: a card is read on a screen
+LABEL_FILE = "id2label.json"
 
 
-def write_repository(folder: str | Path) -> None:
+def write_repository(folder: str | Path, *, drawn: Drawn = MappingProxyType({})) -> None:
     """Writes everything but the shards: README.md, id2label.json and the gallery.
 
     Args:
         folder: the folder of a run, complete or not; what is finished is shown.
+        drawn: what the gallery shows of a subset beside its columns.
 
     Raises:
         FileNotFoundError: no run in `folder`.
@@ -43,7 +33,7 @@ def write_repository(folder: str | Path) -> None:
     folder = Path(folder)
     manifest = run_manifest(folder)
     id2label = {str(c["id"]): c["name"] for c in manifest["classes"]}
-    write_gallery(folder)
+    write_gallery(folder, drawn=drawn)
     _write_text(folder / LABEL_FILE, json.dumps(id2label, indent=1, ensure_ascii=False))
     _write_text(folder / "README.md", dataset_card(folder, name=folder.resolve().name))
 
@@ -79,155 +69,10 @@ def dataset_card(
     )
 
 
-def write_gallery(folder: str | Path, path: str | Path | None = None, *, rows: int = 6) -> Path:
-    """What was made of the first finished items, as a PNG.
-
-    Args:
-        folder: the folder of a run, finished or still at work.
-        path: where the picture goes; `assets/grid.png` in the repository where None.
-        rows: items to show, at most.
-
-    Raises:
-        FileNotFoundError: nothing is finished yet.
-    """
-    folder = Path(folder)
-    manifest = run_manifest(folder)
-    classes = Classes(
-        tuple(c["name"] for c in manifest["classes"]),
-        tuple(tuple(c["palette_rgb"]) for c in manifest["classes"]),
-    )
-    subsets = _gallery_subsets(manifest["subsets"])
-    shown = _first_rows(folder, subsets, rows)
-    if not any(shown.values()):
-        raise FileNotFoundError(f"no source of {folder} is finished yet, so there is no picture.")
-    first = next(found for found in shown.values() if found)
-    lines = [
-        GalleryRow(
-            tuple(
-                _picture(folder / s["subset"], shown[s["subset"]].get(source_id), column, classes)
-                for s in subsets
-                for column in s["pictures"]
-            )
-        )
-        for source_id in first
-    ]
-    headings = [heading for s in subsets for heading in s["pictures"].values()]
-    picture = render_gallery(headings, lines)
-    target = Path(path) if path is not None else folder / GALLERY
-    write_atomically(target, picture)
-    return target
-
-
-def run_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a run's folder.
-
-    Raises:
-        FileNotFoundError: it holds no run.
-        ValueError: a file of the manifest is cut short or was edited.
-    """
-    manifest = read_manifest(folder)
-    if not (folder / MANIFEST).is_file():
-        raise FileNotFoundError(f"{folder} holds no run. `scribblegen build` makes one.")
-    check_fields(manifest, folder / MANIFEST, restoring(folder))
-    return manifest
-
-
-def run_options(folder: Path) -> dict[str, Any]:
-    """The options of a run, as its folder has them.
-
-    Raises:
-        ValueError: the file is cut short or was edited.
-        OSError: it cannot be read.
-    """
-    path = folder / CONFIG_FILE
-    options = parse_yaml(read_text(path, "the run's file"), str(path))
-    if not isinstance(options, dict) or not isinstance(options.get("license"), str):
-        raise ValueError(
-            f"{path} was edited or damaged: it must hold the run's options, `license` too. Run "
-            "`scribblegen build` again with the same options: it writes them anew."
-        )
-    return options
-
-
-def _gallery_subsets(subsets: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What is passed on, then what is made, by its settings, thinned to what a screen holds."""
-    shown = [s for s in subsets if s["pictures"]]
-    passed_on = [s for s in shown if not s["generated"]]
-    made = sorted((s for s in shown if s["generated"]), key=_setting_order)
-    for setting in made[0]["settings"] if made else ():
-        if len(made) <= _MOST_COLUMNS:
-            break
-        values = sorted({s["settings"][setting] for s in made})
-        middle = values[(len(values) - 1) // 2]
-        kept = [s for s in made if s["settings"][setting] == middle]
-        made = kept if len(kept) > 1 else made[:: -(-len(made) // _MOST_COLUMNS)]
-    return [*passed_on, *made[:: -(-len(made) // _MOST_COLUMNS) or 1]]
-
-
-def _setting_order(subset: dict[str, Any]) -> tuple[tuple[bool, Any], ...]:
-    return tuple((isinstance(v, str), v) for v in subset["settings"].values())
-
-
-def _first_rows(
-    folder: Path, subsets: list[dict[str, Any]], count: int
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """By subset and source id, the first training row of each of the first sources."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    wanted: set[str] | None = None
-    for subset in subsets:
-        pictures = list(subset["pictures"])
-        if any(column in _LABEL_COLUMNS for column in pictures):
-            pictures.append("image")  # that it is drawn over
-        rows, seen = found.setdefault(subset["subset"], {}), set()
-        shards = _training_shards(folder, subset)
-        for row in read_pictures(shards, list(dict.fromkeys(pictures))):
-            source_id = row["source_id"]
-            if source_id in seen:
-                continue  # another replicate
-            seen.add(source_id)
-            if wanted is None or source_id in wanted:
-                rows[source_id] = row
-            # Some sources may be missing here: rejected.
-            if len(rows) == count or len(seen) >= 4 * count:
-                break
-        if wanted is None and rows:
-            wanted = set(rows)
-    return found
-
-
-def _picture(
-    folder: Path, row: dict[str, Any] | None, column: str, classes: Classes
-) -> np.ndarray | None:
-    """A picture of a row in `folder`; a label is drawn over the image beside it."""
-    file = _file(row, column)
-    try:
-        if column not in _LABEL_COLUMNS:
-            return None if file is None else _image(file)
-        photograph = _file(row, "image")
-        if file is None or photograph is None:
-            return None
-        return draw_scribble(_image(photograph), decode_label(file), classes)
-    except ValueError as error:
-        source_id = shown((row or {})["source_id"])
-        raise OSError(
-            f"{folder} holds a damaged picture: `{column}` of source {source_id}: "
-            f"{shown_message(error)}. {MAKE_AGAIN}"
-        ) from error
-
-
-def _image(file: bytes) -> np.ndarray:
-    return decode_image(file, max_pixels=LARGEST_MAX_PIXELS)[0]
-
-
-def _file(row: dict[str, Any] | None, column: str) -> bytes | None:
-    file: bytes | None = None if row is None or row[column] is None else row[column]["bytes"]
-    return file
-
-
 def _example(folder: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
     """The first record of the first generated subset that has one, without its pictures."""
     for subset in manifest["subsets"]:
-        for shard in _training_shards(folder, subset) if subset["generated"] else ():
+        for shard in training_shards(folder, subset) if subset["generated"] else ():
             with reading_shard(shard.path):
                 file = pq.ParquetFile(shard.path)
                 columns = [f.name for f in file.schema_arrow if "binary" not in str(f.type)]
@@ -242,7 +87,7 @@ def _columns(folder: Path, manifest: dict[str, Any]) -> dict[str, str]:
     """The columns of all subsets, each with its type in words."""
     found: dict[str, str] = {}
     for subset in manifest["subsets"]:
-        for shard in _training_shards(folder, subset)[:1]:
+        for shard in training_shards(folder, subset)[:1]:
             with reading_shard(shard.path):
                 features = Features.from_arrow_schema(pq.read_schema(shard.path))
             for column, kind in features.items():
@@ -259,7 +104,7 @@ def _mean_scores(folder: Path, manifest: dict[str, Any]) -> dict[str, dict[str, 
     """The mean of every score over each subset's rows, of those that were measured."""
     found = {}
     for subset in manifest["subsets"]:
-        shards = _training_shards(folder, subset)
+        shards = training_shards(folder, subset)
         if not shards or not has_scores(shards[0]):
             continue
         scores = pa.concat_tables(map(read_scores, shards), promote_options="default")
@@ -268,10 +113,6 @@ def _mean_scores(folder: Path, manifest: dict[str, Any]) -> dict[str, dict[str, 
             name.removeprefix("scores."): mean for name, mean in means.items() if mean is not None
         }
     return found
-
-
-def _training_shards(folder: Path, subset: dict[str, Any]) -> list[Shard]:
-    return finished_shards(folder, subset["subset"]).get("train", [])
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -11,10 +12,20 @@ from scribblegen.builders.config import SubsetConfig
 from scribblegen.builders.rows import RowSource, split_rows
 from scribblegen.classes import Classes, load_classes
 from scribblegen.parquet_files import opening_rows
-from scribblegen.records import DEFAULT_SUBSET
+from scribblegen.records import DEFAULT_SUBSET, Sample
 from scribblegen.runs.manifest import MANIFEST, finished_shards, read_manifest
 from scribblegen.subset_name import SubsetName
 from scribblegen.text_files import shown_message
+
+# What trainings read of a twin beside its pictures: its photograph, its order, how good it is.
+TWIN_COLUMNS = (
+    "replicate",
+    "guidance_scale",
+    "encode_ratio",
+    "num_inference_steps",
+    "seed",
+    "scores",
+)
 
 
 class FinishedShards(ShardBuilder):
@@ -25,7 +36,7 @@ class SubsetSource(RowSource):
     """The rows of a subset, each a photograph or a twin with its label, like any photograph.
 
     The id of a row is its `source_id`; of replicate 2 of source a it is `a-r2`, since the twins of
-    one source differ.
+    one source differ. What else the row of a twin says, such as its `encode_ratio`, goes with it.
 
     Args:
         config: `subset`, as REPO:subset. A run's folder is read through its manifest, so that one
@@ -71,11 +82,22 @@ class SubsetSource(RowSource):
             "caption": "prompt" if "prompt" in rows.column_names else None,
         }
         super().__init__(rows, columns, classes, _row_ids(rows), config)
+        names = [name for name in TWIN_COLUMNS if name in rows.column_names]
+        names = ["source_id", *names] if names else []
+        self.carried = {name: rows.features[name] for name in names}
+        self._carried = rows.select_columns(names) if names else rows
+
+    def load(self, index: int) -> Sample:
+        sample = super().load(index)
+        return replace(sample, carried=self._carried[index]) if self.carried else sample
 
     def content_keys(self) -> Sequence[str]:
-        if self.shards_digest is None:
-            return super().content_keys()
-        return [self.shards_digest] * len(self)
+        if self.shards_digest is not None:
+            return [self.shards_digest] * len(self)
+        keys = super().content_keys()
+        if not self.carried:
+            return keys
+        return [f"{key} {row!r}" for key, row in zip(keys, self._carried, strict=True)]
 
 
 def _digest(folder: Path, subset: str, split: str) -> str:

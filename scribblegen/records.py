@@ -1,6 +1,7 @@
 """A photograph with its labels on the way in, and its row in the default subset."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ class Sample:
         prompt: the source's own caption, where it has one.
         image_file: the file that `image` was decoded from, if its pixels can be stored as they
             are (8-bit RGB, upright, no metadata); None where it has to be encoded anew.
+        carried: what the row of a twin says of it, by column, where it was read from one.
     """
 
     source_id: str
@@ -32,6 +34,7 @@ class Sample:
     mask: np.ndarray | None = None
     prompt: str | None = None
     image_file: bytes | None = None
+    carried: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -20,10 +20,12 @@ class Source(ABC, Generic[Item]):
     """Items, each with an id; position i is always the same item.
 
     A subclass says what kind of `item` it gives, lists `source_ids` when it is made, and makes one
-    item in `load`.
+    item in `load`. Where it reads twins, `carried` are the columns that its samples carry, each
+    with its type.
     """
 
     item: type[Any]
+    carried: Mapping[str, Any] = {}
 
     def __init__(self, classes: Classes, source_ids: Sequence[str]) -> None:
         repeated = len(source_ids) - len(set(source_ids))
@@ -99,6 +101,7 @@ class SelectedSource(Source[Item]):
     def __init__(self, source: Source[Item], positions: Sequence[int]) -> None:
         super().__init__(source.classes, [source.source_ids[i] for i in positions])
         self.source, self.positions, self.item = source, tuple(positions), source.item
+        self.carried = source.carried
 
     def load(self, index: int) -> Item:
         return self.source.load(self.positions[index])

@@ -363,3 +363,13 @@ def test_finished_shards_are_found_before_and_after_the_merge(tmp_path: Path) ->
     write_manifest(tmp_path, {})
     assert finished_shards(tmp_path, "real") == expected
     assert finished_shards(tmp_path, "guidance2-encode0.5") == {}
+
+
+def test_a_unit_without_a_row_is_read_beside_others(tmp_path: Path) -> None:
+    """One whose sources were all rejected: `datasets` refuses an empty group of rows."""
+    files = [tmp_path / f"train-0000{i}-of-00002.parquet" for i in range(2)]
+    for file, count in zip(files, (0, 3), strict=True):
+        write_shard(file, rows_of(count), real_features(VOC))
+    for order in (files, files[::-1]):
+        names = [str(file) for file in order]
+        assert len(datasets.load_dataset("parquet", data_files=names, split="train")) == 3

@@ -48,7 +48,7 @@ class Judge:
             )
         # Processors do not check what their files say; one picture tells, before any work.
         with loading("agreement_model", name, "cannot be shown a picture"):
-            _check_sides(self.processor)
+            check_sides(self.processor)
             self.agreement(np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8))
 
     @torch.inference_mode()
@@ -71,7 +71,7 @@ class Judge:
         return digest.hexdigest()[:16]
 
 
-def _check_sides(processor: Any) -> None:
+def check_sides(processor: Any) -> None:
     """Refuses pictures that no memory holds, before one is made."""
     for option in ("size", "crop_size"):
         sides = dict(getattr(processor, option, None) or {})

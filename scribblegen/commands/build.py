@@ -39,8 +39,6 @@ def main(arguments: Sequence[str]) -> None:
 
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    from scribblegen.builders.repository import write_repository
-    from scribblegen.runs.loop import synthesize
     from scribblegen.runs.processes import end_processes, process_state
 
     main_process = process_state().is_main_process
@@ -53,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
         memory_budget=run_config.memory_budget,
     )
     with logging_redirect_tqdm():
-        progress = synthesize(run, finish=write_repository)
+        progress = _make(run)
     if main_process:
         _print_summary(run_config.output_dir, progress)
         if run_config.profile:
@@ -81,11 +79,8 @@ def build(
     Raises:
         ValueError, OSError: something is missing or does not fit; the message names the option.
     """
-    from scribblegen.builders.repository import write_repository
-    from scribblegen.runs.loop import synthesize
-
     run = open_build(source_config, method_config, output_config, output_dir)
-    return synthesize(run, finish=write_repository, progress_bar=progress_bar)
+    return _make(run, progress_bar=progress_bar)
 
 
 def open_build(
@@ -133,12 +128,27 @@ def open_build(
 
         return ClassMaps(name, sources["train"].classes, background, process_state().device)
 
+    def segmentor(name: str, background: int | None) -> Any:
+        from scribblegen.trainers.segmentation.class_probabilities import ClassProbabilities
+
+        return ClassProbabilities(
+            name, sources["train"].classes, background, process_state().device
+        )
+
+    def labels(folder: str, convention: str | None) -> Any:
+        from scribblegen.builders.pseudo_label_folder import PseudoLabelFolder
+
+        ids = dict.fromkeys(i for source in sources.values() for i in source.source_ids)
+        return PseudoLabelFolder(folder, sources["train"].classes, list(ids), convention)
+
     opening = Opening(
         sources=sources,
         output=output,
         begun=read_manifest(Path(output_dir)).get("identity", {}),
         judge=judge,
         classifier=classifier,
+        segmentor=segmentor,
+        labels=labels,
         family=family,
         memory_budget=memory_budget,
     )
@@ -150,6 +160,19 @@ def open_build(
         output_dir,
         options=source_options(source_config),
         locations=location_options(source_config),
+    )
+
+
+def _make(run: "Run", *, progress_bar: bool = True) -> "Progress":
+    """Makes what is missing of a run, and the repository around it."""
+    from scribblegen.builders.repository import write_repository
+    from scribblegen.runs.loop import synthesize
+
+    drawn = {subset.name: subset.drawn for subset in run.method.subsets if subset.drawn}
+    return synthesize(
+        run,
+        finish=lambda folder: write_repository(folder, drawn=drawn),
+        progress_bar=progress_bar,
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+import numpy as np
 from datasets import Features
 
 from scribblegen.runs.config import OutputConfig
@@ -18,6 +19,9 @@ from scribblegen.sources import Source
 
 Item_contra = TypeVar("Item_contra", contravariant=True)
 Value = TypeVar("Value")
+# A picture (H, W, 3) uint8 of those that are shown of a row, by column: an `image` as it is, labels
+# as class ids (H, W) uint8.
+Drawing = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -34,6 +38,7 @@ class Subset:
         generated: whether the method makes its rows, or passes on what the source has.
         pictures: columns that the gallery shows of it, each with its heading. A `label` is drawn
             in class colours over the `image`.
+        drawn: what a run's gallery shows beside them that is no column, by its heading.
     """
 
     name: str
@@ -43,6 +48,7 @@ class Subset:
     records_per_item: int = 1
     generated: bool = True
     pictures: Mapping[str, str] = field(default_factory=dict)
+    drawn: Mapping[str, Drawing] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\w+-][\w.+-]*", self.name):
@@ -136,6 +142,9 @@ class Opening:
         judge: opens the segmentor of that name for the sources' classes.
         classifier: opens the classifier of that name for the sources' classes, of which the second
             argument is the id of the background, or None.
+        segmentor: opens the segmentation model of that name for the same.
+        labels: opens a folder of dense labels for the photographs of all splits; the second
+            argument is their convention, None where nobody says.
         family: the networks, where they are in memory already; else the options name them.
         memory_budget: gigabytes that a process may fill; a share of what is free if None.
     """
@@ -145,6 +154,8 @@ class Opening:
     begun: Mapping[str, Any]
     judge: Callable[[str], Any]
     classifier: Callable[[str, int | None], Any]
+    segmentor: Callable[[str, int | None], Any]
+    labels: Callable[[str, str | None], Any]
     family: Any = None
     memory_budget: float | None = None
 

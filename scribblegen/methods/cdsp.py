@@ -1,32 +1,32 @@
 """CDSP's first stage (arXiv 2402.17555): scribbles and the classes they name -> pseudo labels."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from datasets import ClassLabel, Image, List, Value
-from torch import Tensor
 
 from scribblegen.classes import Classes, present_classes
 from scribblegen.images import encode_label
-from scribblegen.methods.base import Opening, Place, Record, Subset
+from scribblegen.methods.base import Drawing, Opening, Place, Record, Subset
 from scribblegen.methods.cdsp_config import CdspConfig
+from scribblegen.methods.cdsp_labels import (
+    FromLabels,
+    FromMaps,
+    Make,
+    Making,
+    shown_in_class_colour,
+)
 from scribblegen.records import Sample, image_cell, real_features, real_row
-from scribblegen.segmenting.pseudo_labels import pseudo_label
+from scribblegen.segmenting.distance import boundary_distance_weight, scribble_distance_weight
 from scribblegen.segmenting.tags import background_of
 
 SUBSET = "cdsp"
-
-
-class Maps(Protocol):
-    """What shows where in an image which class is, such as the maps of a classifier."""
-
-    def maps(self, image: np.ndarray, present: Collection[int]) -> Tensor:
-        """(H, W, 3) uint8 and its classes -> (K, H, W) float32 in [0, 1]."""
-
-    def fingerprint(self) -> str:
-        """Changes with any of its weights."""
+_ONE_CLASS = "photographs with strokes of one class alone"
+_NO_BACKGROUND = "photographs without a stroke of the background"
 
 
 class Cdsp:
@@ -36,10 +36,10 @@ class Cdsp:
         config: its options.
         classes: of the scribbles.
         background: the id of the class that is no tag, or None.
-        maps: where each class is.
-        device: the kind of device that they are made on.
+        making: makes the labels.
         splits: that the source has.
         image_format: of photographs whose files cannot be stored as they are.
+        carried: columns that its samples carry, each with its type.
     """
 
     def __init__(
@@ -47,19 +47,21 @@ class Cdsp:
         config: CdspConfig,
         classes: Classes,
         background: int | None,
-        maps: Maps,
+        making: Making,
         *,
-        device: str,
         splits: Sequence[str],
         image_format: str,
+        carried: Mapping[str, Any],
     ) -> None:
         self.config, self.classes, self.background = config, classes, background
-        self.maps, self.device, self.image_format = maps, device, image_format
-        self._fingerprint = maps.fingerprint()
+        self.making, self.image_format = making, image_format
+        self._remarks: Counter[str] = Counter()
         features = real_features(classes)
         features["pseudo_label"] = Image()
         features["pseudo_source"] = Value("string")
         features["tags"] = List(ClassLabel(names=list(classes.names)))
+        features.update(carried)
+        self._carried = tuple(carried)
         self.subsets = [
             Subset(
                 name=SUBSET,
@@ -71,72 +73,133 @@ class Cdsp:
                     "label": "scribble",
                     "pseudo_label": "pseudo label",
                 },
+                drawn=self._drawn(),
             )
         ]
 
     def identity(self) -> dict[str, str | None]:
-        """The fingerprint of what makes the maps, and the kind of device."""
-        return {"classifier": self._fingerprint, "device": self.device}
+        """The fingerprint of what makes the labels; the kind of device, where a network does."""
+        return dict(self.making.identity)
 
     def generate(self, items: Iterable[tuple[Place, Sample]]) -> Iterator[Record]:
         """One record of each photograph; its label is made in a thread that encodes."""
         for place, sample in items:
             drawn = present_classes(sample.scribble)
-            maps = self.maps.maps(sample.image, drawn)
-            yield Record(place, SUBSET, 0, partial(self._row, sample, drawn, maps))
+            self._remarks[_ONE_CLASS] += len(drawn) == 1
+            self._remarks[_NO_BACKGROUND] += (
+                self.background is not None and self.background not in drawn
+            )
+            make = self.making.begin(sample, drawn)
+            yield Record(place, SUBSET, 0, partial(self._row, place.split, sample, drawn, make))
 
     def remarks(self) -> Mapping[str, int]:
-        """Nothing."""
-        return {}
+        """Photographs whose strokes leave much to the labels: those of one class, or of things
+        alone."""
+        return +self._remarks
 
     def profile(self, seconds: Mapping[str, float], wall: float) -> str:
         """Nothing."""
         return ""
 
-    def _row(self, sample: Sample, drawn: list[int], maps: Tensor) -> dict[str, Any] | str:
-        label = pseudo_label(
-            maps,
-            background=self.background,
-            background_threshold=self.config.background_threshold,
-            ignore_band=self.config.ignore_band,
-            scribble=sample.scribble,
-            image=sample.image,
-            refine=self.config.refine,
-        )
-        source = f"activation maps {self._fingerprint}, refine {self.config.refine}"
+    def _row(
+        self, split: str, sample: Sample, drawn: list[int], make: Make
+    ) -> dict[str, Any] | str:
+        label = make()
+        if isinstance(label, str):
+            return label
+        if label is None and split == "train":
+            return "no pseudo label"
+        carried = {name: sample.carried.get(name) for name in self._carried}
         return {
             **real_row(sample, self.classes, image_format=self.image_format),
-            "pseudo_label": image_cell(encode_label(label, self.classes)),
-            "pseudo_source": source,
+            # What is only measured on needs none.
+            "pseudo_label": None
+            if label is None
+            else image_cell(encode_label(label, self.classes)),
+            "pseudo_source": None if label is None else self.making.told,
             "tags": [k for k in drawn if k != self.background],
+            **carried,
+        }
+
+    def _drawn(self) -> dict[str, Drawing]:
+        """What the gallery shows that is no column: distances are made where they are used."""
+
+        def seen(shown: Mapping[str, np.ndarray], maps: Any) -> np.ndarray:
+            return shown_in_class_colour(
+                shown["image"],
+                shown["label"],
+                maps=maps,
+                classes=self.classes,
+                background=self.background,
+            )
+
+        drawn: dict[str, Drawing] = {}
+        if isinstance(self.making, FromMaps):
+            drawn["where a class\nis seen"] = partial(seen, maps=self.making.maps)
+        return {
+            **drawn,
+            "distance\nto strokes": lambda shown: _grey(scribble_distance_weight(shown["label"])),
+            "distance\nto borders": lambda shown: _grey(
+                boundary_distance_weight(shown["pseudo_label"])
+            ),
         }
 
 
+def _grey(weights: np.ndarray) -> np.ndarray:
+    """(H, W) float in [0, 1] -> (H, W, 3) uint8."""
+    return np.repeat((weights * 255).round().astype(np.uint8)[..., None], 3, axis=2)
+
+
 def open_method(config: CdspConfig, opening: Opening) -> Cdsp:
-    """Opens the classifier, and checks that it knows the classes of the source.
+    """Opens what the labels are made of, and checks that it knows the classes of the source.
 
     Raises:
         ValueError, OSError: something is missing or does not fit; the message names the option.
     """
-    from scribblegen.runs.processes import process_state
+    train = opening.sources["train"]
+    background = background_for(config, train.classes.names)
+    if config.pseudo_label_dir is not None:
+        config = replace(config, refine="none")  # they are as they are, and so it is told
+    making = _making(config, opening, background)
+    return Cdsp(
+        config,
+        train.classes,
+        background,
+        making,
+        splits=list(opening.sources),
+        image_format=opening.output.image_format,
+        carried=train.carried,
+    )
 
-    classes = opening.sources["train"].classes
-    if config.classifier is None:
-        raise ValueError(
-            "`classifier` must be given: the folder or Hub id of a classifier of the source's "
-            "classes. `scribblegen train-classifier` makes one."
-        )
-    background = background_of(classes.names, config.background)
-    if background is None and config.refine == "two_label":
+
+def background_for(config: CdspConfig, names: Sequence[str]) -> int | None:
+    """The id of the class that is no tag, or None.
+
+    Raises:
+        ValueError: it is no class, or the labels cannot be refined without one.
+    """
+    background = background_of(names, config.background)
+    if background is None and config.refine == "two_label" and config.pseudo_label_dir is None:
         raise ValueError(
             "`refine` must be all_labels or none where no class is `background`. Got 'two_label'."
         )
-    return Cdsp(
-        config,
-        classes,
-        background,
-        opening.classifier(config.classifier, background),
-        device=process_state().device.type,
-        splits=list(opening.sources),
-        image_format=opening.output.image_format,
-    )
+    return background
+
+
+def _making(config: CdspConfig, opening: Opening, background: int | None) -> Making:
+    from scribblegen.runs.processes import process_state
+
+    if config.pseudo_label_dir is not None:
+        labels = opening.labels(config.pseudo_label_dir, config.pseudo_label_convention)
+        return FromLabels(config, labels, opening.sources["train"].classes)
+    kind = "classifier" if config.pseudo_label_model is None else "pseudo_label_model"
+    name = config.classifier or config.pseudo_label_model
+    if name is None:
+        raise ValueError(
+            "`classifier` must be given: the folder or Hub id of a classifier of the source's "
+            "classes, which `scribblegen train-classifier` makes. Or give `pseudo_label_dir` or "
+            "`pseudo_label_model`; or call `scribblegen pseudo-label`, which trains one."
+        )
+    opened = opening.classifier if kind == "classifier" else opening.segmentor
+    device = process_state().device.type
+    return FromMaps(config, opened(name, background), kind, background, device)

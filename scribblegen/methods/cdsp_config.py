@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from scribblegen.configs import option
+from scribblegen.scribbles.label_conventions import CONVENTIONS
 from scribblegen.segmenting.refinements import REFINEMENTS
 
 
@@ -11,17 +12,35 @@ from scribblegen.segmenting.refinements import REFINEMENTS
 class CdspConfig:
     """What pseudo labels are made with. Equal configs give equal labels."""
 
-    LOCATIONS: ClassVar = ("classifier",)
+    LOCATIONS: ClassVar = ("classifier", "pseudo_label_dir", "pseudo_label_model")
 
     classifier: str | None = option(
         None, "Folder or Hub id of a classifier of tags, as train-classifier makes it."
+    )
+    pseudo_label_dir: str | None = option(
+        None,
+        "Folder of pseudo labels made elsewhere, as large as their photographs and named by their "
+        "ids; instead of a classifier.",
+    )
+    pseudo_label_convention: str | None = option(
+        None,
+        "What the files of `pseudo_label_dir` hold; as `label_convention` of source folder, where "
+        "255, or nobody drew, is where nothing is said.",
+    )
+    pseudo_label_model: str | None = option(
+        None,
+        "Folder or Hub id of a semantic segmentation model that knows the classes by their names: "
+        "its probabilities stand for activation maps; instead of a classifier.",
+    )
+    write_strokes: bool = option(
+        True, "Write the strokes over the pseudo labels: a person drew them."
     )
     background: str | None = option(
         None,
         "Class that is no tag; the one named background if unset, an empty one if every class is.",
     )
     background_threshold: float = option(
-        0.45, "How high a class's map must be, of 1, to win over the background."
+        0.45, "How high a class's map or probability must be, of 1, to win over the background."
     )
     ignore_band: float = option(
         0.1, "Say nothing where the label differs between this much above and below the threshold."
@@ -33,6 +52,22 @@ class CdspConfig:
     )
 
     def __post_init__(self) -> None:
+        given = [name for name in self.LOCATIONS if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(
+                f"`{given[0]}` must be left out where `{given[1]}` is given: each says what the "
+                "pseudo labels are made of."
+            )
+        convention = self.pseudo_label_convention
+        if convention is not None and self.pseudo_label_dir is None:
+            raise ValueError(
+                "`pseudo_label_convention` must be left out without `pseudo_label_dir`, whose "
+                f"files it is of. Got {convention!r}."
+            )
+        if convention not in (None, *CONVENTIONS):
+            raise ValueError(
+                f"`pseudo_label_convention` must be one of {CONVENTIONS}. Got {convention!r}."
+            )
         if self.refine not in REFINEMENTS:
             raise ValueError(f"`refine` must be one of {REFINEMENTS}. Got {self.refine!r}.")
         threshold, band = self.background_threshold, self.ignore_band

@@ -6,6 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,7 @@ def generate_parts(
     """
     progress = Progress()
     started = time.perf_counter()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(num_threads)
-    try:
+    with cpu_threads(num_threads):
         with (
             PatientExecutor(_ENCODING_THREADS, _WAITING_RECORDS) as encoder,
             PatientExecutor(1, _WAITING_FILES) as writer,
@@ -73,12 +72,21 @@ def generate_parts(
                 method, sources, parts, folder, encoder, writer, reader, progress, bar
             )
             generation.finish()
-    finally:
-        torch.set_num_threads(threads)
     progress.seconds = time.perf_counter() - started
     progress.remarks = Counter(method.remarks())
     progress.profile = method.profile(generation.seconds, progress.seconds)
     return progress
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """As many CPU threads for networks as a run says: their number changes the last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def images_per_item(subsets: Sequence[Subset], split: str) -> int:

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from scribblegen.configs import to_yaml
 from scribblegen.runs.folder import lock_folder, prepare_folder
-from scribblegen.runs.generation import Progress, generate_parts, images_per_item
+from scribblegen.runs.generation import Progress, cpu_threads, generate_parts, images_per_item
 from scribblegen.runs.manifest import pending_units, read_manifest, write_manifest
 from scribblegen.runs.open import Run, run_header
 from scribblegen.runs.outcome import check_not_empty, mostly_rejected
@@ -83,6 +83,7 @@ def synthesize(
             check_not_empty(run.folder, run.method.subsets, units)
             write_manifest(run.folder, header.as_dict(complete=True))
             progress.warning = mostly_rejected(run.method.subsets, units)
-            finish(run.folder)
+            with cpu_threads(run.output.num_threads):
+                finish(run.folder)
         state.wait_for_everyone()
     return progress

@@ -80,20 +80,23 @@ def write_shard(path: Path, rows: list[dict[str, Any]], features: Features) -> S
     others = [leaf for leaf in leaves if not leaf.endswith(".bytes")]
     groups = max(1, -(-table.nbytes // _ROW_GROUP_BYTES))
     with atomic_file(path) as partial:
-        with pa.OSFile(str(partial), "wb") as file:
-            pq.write_table(
-                table,
+        with (
+            pa.OSFile(str(partial), "wb") as file,
+            pq.ParquetWriter(
                 file,
+                table.schema,
                 compression={leaf: "zstd" if leaf in others else "none" for leaf in leaves},
                 use_dictionary=others,
-                row_group_size=max(1, -(-len(rows) // groups)),
                 write_statistics=others,
                 write_page_index=True,
                 # A page for each picture: rows that come or go leave the others' bytes as they
                 # are, and the Hub's storage finds them again; no need to chunk by content.
                 data_page_size=_PAGE_BYTES,
                 write_batch_size=1,
-            )
+            ) as writer,
+        ):
+            if rows:  # `datasets` reads no file whose first row group is empty
+                writer.write_table(table, row_group_size=-(-len(rows) // groups))
         with open(partial, "rb") as whole:
             digest = hashlib.file_digest(whole, "sha256").hexdigest()
     return Shard(path, len(rows), digest)

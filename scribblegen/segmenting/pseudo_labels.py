@@ -22,6 +22,7 @@ def pseudo_label(
     scribble: np.ndarray | None = None,
     image: np.ndarray | None = None,
     refine: str = "none",
+    write_strokes: bool = True,
 ) -> np.ndarray:
     """The class with the highest map at every pixel, or nothing where the maps are undecided.
 
@@ -43,6 +44,7 @@ def pseudo_label(
         image: (H, W, 3) uint8, which a refinement follows.
         refine: `none`; `two_label` moves the border between background and all else, which takes
             the same time for any number of classes; `all_labels` moves those between classes too.
+        write_strokes: the last step; without it strokes say which classes there are, and no more.
 
     Returns:
         (H, W) uint8: class ids, `IGNORE_INDEX` where nothing is said.
@@ -73,7 +75,12 @@ def pseudo_label(
         )
         label[label != other] = IGNORE_INDEX
     result: np.ndarray = label.cpu().numpy().astype(np.uint8)
-    return result if scribble is None else np.where(scribble != IGNORE_INDEX, scribble, result)
+    return result if scribble is None or not write_strokes else strokes_over(scribble, result)
+
+
+def strokes_over(scribble: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """A label with the strokes written over it, (H, W) uint8; neither is changed."""
+    return np.where(scribble != IGNORE_INDEX, scribble, label)
 
 
 def _over_background(

@@ -205,11 +205,12 @@ def read_study(arguments: Sequence[str]) -> tuple[StudyPlan, StudyRunConfig]:
 def _check_labels(classifier: ClassifierConfig | None, pseudo_labels: CdspConfig | None) -> None:
     if classifier is not None and pseudo_labels is None:
         raise ValueError("`pseudo_labels` must be a section too where there is a `classifier`.")
-    given = pseudo_labels is not None and pseudo_labels.classifier is not None
+    given = any(getattr(pseudo_labels, name, None) for name in CdspConfig.LOCATIONS)
     if pseudo_labels is not None and given == (classifier is not None):
         raise ValueError(
             "`classifier` must be a section, of one that is trained for each fraction, or an "
-            "option of section `pseudo_labels`, of one that there is: one of both."
+            "option of section `pseudo_labels`, of one that there is (or `pseudo_label_dir` or "
+            "`pseudo_label_model` in its place): one of both."
         )
 
 
