@@ -18,12 +18,10 @@ from scribblegen.builders.scenes.kinds import SCENE_CLASSES
 from scribblegen.segmenting.distance import boundary_distance_weight, scribble_distance_weight
 from scribblegen.trainers.segmentation.config import SegmentationConfig
 from scribblegen.trainers.segmentation.data import open_rows
-from scribblegen.trainers.segmentation.pseudo_label_terms import (
-    pseudo_label_terms,
-    weighed_losses,
-)
+from scribblegen.trainers.segmentation.pseudo_label_terms import pseudo_label_terms
 from scribblegen.trainers.segmentation.run import train_segmentation
 from scribblegen.trainers.segmentation.schemes import Scheme
+from scribblegen.trainers.segmentation.terms import weighed_losses
 from scribblegen.trainers.segmentation.trainer import SegmentationTrainer
 from scribblegen.trainers.segmentation.views import SchemeSampler, Views
 from tests.subset_files import encoded, write_card

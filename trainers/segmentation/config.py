@@ -6,6 +6,7 @@ import torch
 
 from scribblegen.configs import option
 from scribblegen.trainers.base.subset_config import SubsetTrainingConfig
+from scribblegen.trainers.segmentation.affinity_options import AffinityOptions
 from scribblegen.trainers.segmentation.augmentation import Augmentation
 from scribblegen.trainers.segmentation.data import LABELS
 from scribblegen.trainers.segmentation.inference import Inference
@@ -19,7 +20,7 @@ SELECTION, REPORT = "selection", "report"
 
 
 @dataclass
-class SegmentationConfig(PseudoLabelOptions, SubsetTrainingConfig):
+class SegmentationConfig(AffinityOptions, PseudoLabelOptions, SubsetTrainingConfig):
     """How a segmentor is trained on real and synthetic subsets."""
 
     real: str | None = option(None, "REPO or REPO:subset of the photographs: folder or Hub id.")
@@ -169,6 +170,7 @@ class SegmentationConfig(PseudoLabelOptions, SubsetTrainingConfig):
                 f"{self.synthetic}. Got 'none'."
             )
         self.check_pseudo_label_options()
+        self.check_affinity_options()
         self.augmentation()
         self.inference()
 
@@ -184,6 +186,8 @@ class SegmentationConfig(PseudoLabelOptions, SubsetTrainingConfig):
             "dense_crf": self.dense_crf_weight,
             "gated_crf": self.gated_crf_weight,
             **self.pseudo_label_weights(),
+            "self_labelling": self.self_labelling_weight,
+            "tree_energy": self.tree_energy_weight,
         }
         return {name: weight for name, weight in weights.items() if weight}
 

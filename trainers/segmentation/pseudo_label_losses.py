@@ -38,7 +38,7 @@ def smoothed_cross_entropy(
         label_smoothing=smoothing,
         reduction="sum",
     )
-    return _mean(summed, (labels != ignore_index).sum() if count is None else count)
+    return mean_over(summed, (labels != ignore_index).sum() if count is None else count)
 
 
 def distance_entropy(logits: Tensor, weight: Tensor, *, count: Tensor | None = None) -> Tensor:
@@ -56,7 +56,7 @@ def distance_entropy(logits: Tensor, weight: Tensor, *, count: Tensor | None = N
     """
     log_p = F.log_softmax(logits.float(), dim=1)
     weighed = -weight.float() * (log_p.exp() * log_p).sum(dim=1)
-    return _mean(weighed.sum(), (weighed != 0).sum() if count is None else count)
+    return mean_over(weighed.sum(), (weighed != 0).sum() if count is None else count)
 
 
 def entropy_loss(
@@ -77,7 +77,8 @@ def entropy_loss(
     return distance_entropy(logits, valid, count=valid.sum() if count is None else count)
 
 
-def _mean(summed: Tensor, count: Tensor) -> Tensor:
+def mean_over(summed: Tensor, count: Tensor) -> Tensor:
+    """A sum divided by how much counts; the sum itself, which is zero, where nothing does."""
     counted = torch.as_tensor(count).to(summed)
     # Not clamped to one: an average call of a step may hold less than a whole pixel.
     return summed / torch.where(counted > 0, counted, 1.0)

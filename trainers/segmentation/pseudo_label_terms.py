@@ -1,7 +1,5 @@
-"""What pseudo labels and doubt add to the loss of a call, and what each of them is divided by."""
+"""What pseudo labels and doubt add to the loss of a call."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -19,25 +17,7 @@ from scribblegen.trainers.segmentation.pseudo_label_options import (
     SCRIBBLE_DISTANCE,
     PseudoLabelOptions,
 )
-
-Batch = Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Term:
-    """A part of the loss that is a mean over pixels which the batch alone tells.
-
-    Args:
-        name: that it is told by.
-        weight: of the term.
-        counts: which pixels of a batch it is a mean over, (B, H, W) bool.
-        loss: of logits (B, K, H, W), a batch, and how many pixels count.
-    """
-
-    name: str
-    weight: float
-    counts: Callable[[Batch], Tensor]
-    loss: Callable[[Tensor, Batch, Tensor], Tensor]
+from scribblegen.trainers.segmentation.terms import Batch, Term
 
 
 def pseudo_label_terms(options: PseudoLabelOptions) -> tuple[Term, ...]:
@@ -73,29 +53,6 @@ def pseudo_label_terms(options: PseudoLabelOptions) -> tuple[Term, ...]:
             _weighed(options.distance_entropy_weight, BOUNDARY_DISTANCE),
         ]
     return tuple(terms)
-
-
-def num_counted(terms: Sequence[Term], batches: Sequence[Batch]) -> Tensor:
-    """(terms,) int64: the pixels that each term is a mean over, in all batches together."""
-    counts = [[term.counts(batch).sum() for term in terms] for batch in batches]
-    return torch.stack([torch.stack(of_batch) for of_batch in counts]).sum(dim=0)
-
-
-def weighed_losses(
-    terms: Sequence[Term], logits: Tensor, batch: Batch, counts: Tensor | None
-) -> dict[str, Tensor]:
-    """Each term times its weight, by name.
-
-    Args:
-        terms: from `pseudo_label_terms`.
-        logits: (B, K, H, W).
-        batch: the entries of `Views`.
-        counts: (terms,) pixels of an average call of the optimiser step; those of the batch if
-            None.
-    """
-    if counts is None:
-        counts = num_counted(terms, [batch])
-    return {t.name: t.weight * t.loss(logits, batch, n) for t, n in zip(terms, counts, strict=True)}
 
 
 def _weighed(weight: float, name: str) -> Term:

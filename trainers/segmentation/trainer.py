@@ -24,16 +24,13 @@ from scribblegen.trainers.segmentation.confusion import confusion_matrix, scores
 from scribblegen.trainers.segmentation.losses import at_size_of, partial_cross_entropy
 from scribblegen.trainers.segmentation.maps import LABEL
 from scribblegen.trainers.segmentation.pseudo_label_options import PseudoLabelOptions
-from scribblegen.trainers.segmentation.pseudo_label_terms import (
-    num_counted,
-    pseudo_label_terms,
-    weighed_losses,
-)
 from scribblegen.trainers.segmentation.rectification_training import (
     RectificationGradients,
     RectificationTraining,
 )
 from scribblegen.trainers.segmentation.scribble_terms import scribble_terms
+from scribblegen.trainers.segmentation.terms import num_counted, weighed_losses
+from scribblegen.trainers.segmentation.training_terms import training_terms
 from scribblegen.trainers.segmentation.views import SchemeSampler, as_pixels, collated
 
 _AUXILIARY_WEIGHT = 0.4  # of UperNet's and DPT's second head, as in their own losses
@@ -87,8 +84,7 @@ class SegmentationTrainer(Trainer):
         self._mean = torch.tensor(mean).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(std).view(1, 3, 1, 1) * 255
         self._resumed: dict[str, Any] | None = None
-        # A classifier is trained by this too, and has no such options.
-        self.terms = pseudo_label_terms(args) if isinstance(args, PseudoLabelOptions) else ()
+        self.terms = training_terms(args)
         self._term_counts: Tensor | None = None  # of this optimiser step, in all processes
         self.rectification: RectificationTraining | None = None
         if isinstance(args, PseudoLabelOptions) and args.rectification_weight:
