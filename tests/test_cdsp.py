@@ -82,6 +82,31 @@ def test_it_is_a_subset_that_a_segmentor_learns_from(classifier, tmp_path):
     assert rows.read(0)["pseudo_label"].shape == (32, 32)
 
 
+def test_strokes_alone_make_labels_without_a_classifier(tmp_path):
+    config = CdspConfig(from_strokes=True)
+    build(SOURCE, config, output_dir=tmp_path / "out")
+    right = []
+    for row in load_dataset(str(tmp_path / "out"), "cdsp", split="train"):
+        scribble, label, mask = (np.asarray(row[c]) for c in ("label", "pseudo_label", "mask"))
+        drawn = scribble != 255
+        assert (label[drawn] == scribble[drawn]).all()
+        assert set(np.unique(label)) - {255} <= set(row["classes"])
+        assert row["pseudo_source"].startswith("strokes, spread")
+        right.append((label == mask)[label != 255].mean())
+    assert np.mean(right) > 0.6
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "from the strokes alone" in card and "activation maps" not in card
+    sure = CdspConfig(from_strokes=True, background_threshold=0.5, ignore_band=0.49)
+    build(SOURCE, sure, output_dir=tmp_path / "sure")
+    said = [
+        np.mean(
+            [np.asarray(r["pseudo_label"]) != 255 for r in load_dataset(str(f), "cdsp")["train"]]
+        )
+        for f in (tmp_path / "out", tmp_path / "sure")
+    ]
+    assert said[1] < said[0] <= 1
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

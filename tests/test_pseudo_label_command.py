@@ -123,7 +123,10 @@ def test_a_classifier_over_a_packaged_backbone(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ([], "`refine` must be all_labels or none where no class is `background`"),
+        (
+            ["--refine", "two_label"],
+            "`refine` must be all_labels or none where no class is `background`",
+        ),
         (["--refine", "none", "--classifier_steps", "0"], "`classifier_steps` must be at least 1"),
         (["--classifier", "x", "--backbone", "y"], "must be left out where `classifier` is given"),
         (["--pseudo_label_dir", "x", "--pseudo_label_model", "y"], "`pseudo_label_dir` must be"),

@@ -52,16 +52,15 @@ def pseudo_label(arguments: Sequence[str]) -> None:
     )
     if run_config.output_dir is None:
         raise ValueError("`output_dir` must be given: the folder of the repository.")
-    given = [name for name in config.LOCATIONS if getattr(config, name) is not None]
-    if given and on_the_way != OnTheWay():
+    if config.made_of and on_the_way != OnTheWay():
         raise ValueError(
-            f"`backbone` and `classifier_steps` must be left out where `{given[0]}` is given: they "
-            "are of a classifier that is trained on the way, and none is."
+            f"`backbone` and `classifier_steps` must be left out where `{config.made_of}` is "
+            "given: they are of a classifier that is trained on the way, and none is."
         )
     source = open_source(source_config)  # what is wrong with it is said before a training
     assert source is not None  # the training split is always there
     out = run_config.output_dir.rstrip("/")
-    if not given:
+    if not config.made_of:
         from scribblegen.methods.cdsp import background_for
 
         background_for(config, source.classes.names)

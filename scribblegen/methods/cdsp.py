@@ -16,6 +16,7 @@ from scribblegen.methods.cdsp_config import CdspConfig
 from scribblegen.methods.cdsp_labels import (
     FromLabels,
     FromMaps,
+    FromStrokes,
     Make,
     Making,
     shown_in_class_colour,
@@ -160,6 +161,8 @@ def open_method(config: CdspConfig, opening: Opening) -> Cdsp:
     background = background_for(config, train.classes.names)
     if config.pseudo_label_dir is not None:
         config = replace(config, refine="none")  # they are as they are, and so it is told
+    elif config.from_strokes:
+        config = replace(config, refine="all_labels")  # so they are made
     making = _making(config, opening, background)
     return Cdsp(
         config,
@@ -179,7 +182,8 @@ def background_for(config: CdspConfig, names: Sequence[str]) -> int | None:
         ValueError: it is no class, or the labels cannot be refined without one.
     """
     background = background_of(names, config.background)
-    if background is None and config.refine == "two_label" and config.pseudo_label_dir is None:
+    refined = config.made_of not in ("pseudo_label_dir", "from_strokes")
+    if background is None and config.refine == "two_label" and refined:
         raise ValueError(
             "`refine` must be all_labels or none where no class is `background`. Got 'two_label'."
         )
@@ -192,13 +196,16 @@ def _making(config: CdspConfig, opening: Opening, background: int | None) -> Mak
     if config.pseudo_label_dir is not None:
         labels = opening.labels(config.pseudo_label_dir, config.pseudo_label_convention)
         return FromLabels(config, labels, opening.sources["train"].classes)
+    if config.from_strokes:
+        return FromStrokes(config, len(opening.sources["train"].classes))
     kind = "classifier" if config.pseudo_label_model is None else "pseudo_label_model"
     name = config.classifier or config.pseudo_label_model
     if name is None:
         raise ValueError(
             "`classifier` must be given: the folder or Hub id of a classifier of the source's "
-            "classes, which `scribblegen train-classifier` makes. Or give `pseudo_label_dir` or "
-            "`pseudo_label_model`; or call `scribblegen pseudo-label`, which trains one."
+            "classes, which `scribblegen train-classifier` makes. Or give `pseudo_label_dir`, "
+            "`pseudo_label_model` or `from_strokes`; or call `scribblegen pseudo-label`, which "
+            "trains one."
         )
     opened = opening.classifier if kind == "classifier" else opening.segmentor
     device = process_state().device.type

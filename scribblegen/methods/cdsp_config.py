@@ -32,6 +32,10 @@ class CdspConfig:
         "Folder or Hub id of a semantic segmentation model that knows the classes by their names: "
         "its probabilities stand for activation maps; instead of a classifier.",
     )
+    from_strokes: bool = option(
+        False,
+        "Spread the strokes themselves over what is near and looks alike, instead of a classifier.",
+    )
     write_strokes: bool = option(
         True, "Write the strokes over the pseudo labels: a person drew them."
     )
@@ -46,13 +50,13 @@ class CdspConfig:
         0.1, "Say nothing where the label differs between this much above and below the threshold."
     )
     refine: str = option(
-        "two_label",
-        "A dense random field then moves: none, two_label (background against all else), or "
-        "all_labels (borders between classes too).",
+        "all_labels",
+        "A dense random field then moves: none, two_label (background against all else, in less "
+        "time), or all_labels (borders between classes too).",
     )
 
     def __post_init__(self) -> None:
-        given = [name for name in self.LOCATIONS if getattr(self, name) is not None]
+        given = self._given()
         if len(given) > 1:
             raise ValueError(
                 f"`{given[0]}` must be left out where `{given[1]}` is given: each says what the "
@@ -76,3 +80,11 @@ class CdspConfig:
                 "`background_threshold` must be between 0 and 1, with `ignore_band` on either "
                 f"side. Got {threshold} and {band}."
             )
+
+    @property
+    def made_of(self) -> str | None:
+        """The option that says what the labels are made of; None where none does."""
+        return next(iter(self._given()), None)
+
+    def _given(self) -> list[str]:
+        return [name for name in (*self.LOCATIONS, "from_strokes") if getattr(self, name)]

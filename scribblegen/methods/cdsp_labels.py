@@ -8,11 +8,12 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
-from scribblegen.classes import Classes
+from scribblegen.classes import IGNORE_INDEX, Classes
 from scribblegen.images import BadImageError
 from scribblegen.methods.cdsp_config import CdspConfig
 from scribblegen.records import Sample, label_size_fault
 from scribblegen.segmenting.pseudo_labels import pseudo_label, strokes_over
+from scribblegen.segmenting.stroke_maps import stroke_maps
 
 # Makes a dense label (H, W) uint8 in a thread that encodes; None where there is none, a string is
 # the reason for which there is none that can be used.
@@ -143,6 +144,34 @@ class FromLabels:
         if stray := self.classes.stray_ids(label):
             return f"{name} holds {stray}, outside the {len(self.classes)} classes"
         return strokes_over(sample.scribble, label) if self.config.write_strokes else label
+
+
+@dataclass(eq=False)
+class FromStrokes:
+    """Pseudo labels of the strokes alone.
+
+    Nothing is said where the two likeliest classes are within `ignore_band` of each other.
+
+    Args:
+        config: how sure a label must be.
+        num_classes: of the scribbles.
+    """
+
+    config: CdspConfig
+    num_classes: int
+    told: str = field(init=False, default="strokes, spread over what is near and looks alike")
+    identity: Mapping[str, str | None] = field(init=False, default_factory=dict)
+
+    def begin(self, sample: Sample, drawn: Collection[int]) -> Make:
+        return partial(self._label, sample)
+
+    def _label(self, sample: Sample) -> np.ndarray:
+        maps = stroke_maps(sample.scribble, sample.image, self.num_classes).numpy()
+        label = maps.argmax(axis=0).astype(np.uint8)
+        if self.num_classes > 1:
+            runner_up, first = np.partition(maps, -2, axis=0)[-2:]
+            label[first - runner_up < self.config.ignore_band] = IGNORE_INDEX
+        return label
 
 
 def shown_in_class_colour(

@@ -177,6 +177,8 @@ def read_study(arguments: Sequence[str]) -> tuple[StudyPlan, StudyRunConfig]:
         for section in ("classifier", "pseudo_labels")
     )
     _check_labels(classifier, pseudo_labels)
+    if pseudo_labels is not None and pseudo_labels.made_of:
+        classifier = None  # none is needed
     if segmentation.dry_run or any(arm.get("dry_run") for arm in _arms_of(data)):
         raise ValueError("`dry_run` must not be set in a study: it compares finished trainings.")
     plan = StudyPlan(
@@ -205,12 +207,10 @@ def read_study(arguments: Sequence[str]) -> tuple[StudyPlan, StudyRunConfig]:
 def _check_labels(classifier: ClassifierConfig | None, pseudo_labels: CdspConfig | None) -> None:
     if classifier is not None and pseudo_labels is None:
         raise ValueError("`pseudo_labels` must be a section too where there is a `classifier`.")
-    given = any(getattr(pseudo_labels, name, None) for name in CdspConfig.LOCATIONS)
-    if pseudo_labels is not None and given == (classifier is not None):
+    if pseudo_labels is not None and not pseudo_labels.made_of and classifier is None:
         raise ValueError(
-            "`classifier` must be a section, of one that is trained for each fraction, or an "
-            "option of section `pseudo_labels`, of one that there is (or `pseudo_label_dir` or "
-            "`pseudo_label_model` in its place): one of both."
+            "`classifier` must be a section, of one that is trained for each fraction; or section "
+            "`pseudo_labels` must say what else they are made of, such as `from_strokes: true`."
         )
 
 
