@@ -24,7 +24,10 @@ from scribblegen.builders.config import ScenesConfig
 from scribblegen.commands.build import build
 from scribblegen.hub.models import model_files
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.trainers.segmentation.backbone_training import freeze_batch_statistics
+from scribblegen.trainers.segmentation.backbone_training import (
+    freeze_batch_statistics,
+    lay_out_for_speed,
+)
 from scribblegen.trainers.segmentation.config import SegmentationConfig
 from scribblegen.trainers.segmentation.deeplab import (
     DeepLabV3PlusConfig,
@@ -291,3 +294,25 @@ def test_a_trained_folder_is_a_model_for_any_process(repository, tmp_path, archi
             arguments = ("-I", "-c", USE, name, str(tmp_path / "picture.png"))
             said = run_python(hub, home, *arguments).stdout
             assert set(json.loads(said.splitlines()[-1])) <= set(model.config.label2id)
+
+
+def test_weights_are_laid_out_for_speed_and_saved_as_they_were(tmp_path):
+    model = fpn()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    pixels = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = model.eval()(pixels).logits
+        lay_out_for_speed(model)
+        found = model(pixels).logits
+    kernels = [p for p in model.backbone.parameters() if p.ndim == 4 and p.shape[2] > 1]
+    assert all(k.is_contiguous(memory_format=torch.channels_last) for k in kernels)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    model.save_pretrained(tmp_path)
+    saved = AutoModelForSemanticSegmentation.from_pretrained(tmp_path).state_dict()
+    assert all(torch.equal(before[name], value) for name, value in saved.items())
+
+
+def test_a_network_that_gains_nothing_is_left_as_it_is():
+    model = open_model(("sky", "sea"), architecture="small")
+    lay_out_for_speed(model)
+    assert all(p.is_contiguous() for p in model.parameters())

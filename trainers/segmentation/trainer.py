@@ -18,6 +18,7 @@ from scribblegen.trainers.segmentation.adaptive import agreement, choose_stage
 from scribblegen.trainers.segmentation.backbone_training import (
     freeze_batch_statistics,
     head_parameters,
+    lay_out_for_speed,
 )
 from scribblegen.trainers.segmentation.config import SegmentationConfig
 from scribblegen.trainers.segmentation.confusion import confusion_matrix, scores
@@ -81,6 +82,7 @@ class SegmentationTrainer(Trainer):
         self.loss_is_scaled_for_ga = True
         if args.freeze_batch_norm:
             freeze_batch_statistics(model)
+        lay_out_for_speed(model)
         self._mean = torch.tensor(mean).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(std).view(1, 3, 1, 1) * 255
         self._resumed: dict[str, Any] | None = None
