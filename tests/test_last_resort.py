@@ -136,13 +136,14 @@ def test_a_launched_process_that_fails_leaves_no_traceback_of_the_launcher(tmp_p
     assert "a process ended early, see above. Finished shards are kept" in done.stderr
 
 
-def test_ctrl_c_ends_a_study_and_the_trainings_that_it_started(tmp_path):
+@pytest.fixture
+def study_at_work(tmp_path):
+    """A study with two trainings that would go on for long."""
     config, folder = tmp_path / "study.yaml", tmp_path / "study"
     config.write_text(
         "study: {fractions: [1.0], seeds: [0, 1], arms: [real]}\n"
         "source: {source: scenes, ids: '0:4', test_ids: '9:11', scene_size: 32}\n"
-        "twins: {guidance_scales: [2], encode_ratios: [0.5], num_inference_steps: 2, "
-        "pipeline: random}\n"
+        "twins: {method: photographs}\n"
         "segmentation: {crop_size: 32, max_steps: 100000}\n"
     )
     given = ["--config", str(config), "--output_dir", str(folder), "--num_processes", "2"]
@@ -158,10 +159,20 @@ def test_ctrl_c_ends_a_study_and_the_trainings_that_it_started(tmp_path):
     while len(list(folder.glob("fraction-1/segmentors/*/run.json"))) < 2:
         assert time.monotonic() < deadline and running.poll() is None
         time.sleep(0.1)
-    os.killpg(running.pid, signal.SIGINT)
-    said = running.communicate(timeout=60)[1]  # which waits for every process that holds it
-    assert running.returncode == 130 and "Traceback" not in said
+    return running
+
+
+def test_ctrl_c_ends_a_study_and_the_trainings_that_it_started(study_at_work):
+    os.killpg(study_at_work.pid, signal.SIGINT)
+    said = study_at_work.communicate(timeout=60)[1]  # waits for every process that holds it
+    assert study_at_work.returncode == 130 and "Traceback" not in said
     assert said.splitlines()[-1] == (
         "scribblegen study: interrupted. What is finished is kept: run the same command again to "
         "go on."
     )
+
+
+def test_a_study_that_is_killed_leaves_no_training_behind(study_at_work):
+    study_at_work.kill()
+    study_at_work.communicate(timeout=60)  # waits for every process that holds it
+    assert study_at_work.returncode == -signal.SIGKILL

@@ -47,7 +47,10 @@ class CdspConfig:
         0.45, "How high a class's map or probability must be, of 1, to win over the background."
     )
     ignore_band: float = option(
-        0.1, "Say nothing where the label differs between this much above and below the threshold."
+        0.1,
+        "Say nothing where the label differs between this much above and below the threshold; with "
+        "no background, where no map is as high as the lower of the two; of strokes alone, where "
+        "two classes are within this much of each other.",
     )
     refine: str = option(
         "all_labels",

@@ -2,10 +2,11 @@
 
 import contextlib
 import io
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import active_children, get_context
-from threading import RLock
+from multiprocessing import active_children, connection, get_context, parent_process
+from threading import RLock, Thread
 from typing import Any
 
 from tqdm import tqdm
@@ -53,10 +54,19 @@ def _set_up_worker() -> None:
     import torch
     import transformers
 
+    Thread(target=_end_with_the_study, daemon=True).start()
     torch.set_num_threads(1)  # several trainings at once share the cores
     tqdm.set_lock(RLock())  # not one between processes: it would outlive one that Ctrl-C ends
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+
+
+def _end_with_the_study() -> None:
+    """A study that is killed cannot end its trainings: each ends itself."""
+    study = parent_process()
+    assert study is not None
+    connection.wait([study.sentinel])
+    os._exit(1)
 
 
 def _train(options: dict[str, Any]) -> None:
