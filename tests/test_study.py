@@ -252,7 +252,7 @@ def test_what_every_segmentor_of_a_study_is_given():
         "bf16": True,
         "scheme": "none",
         "labels": "scribble",
-        "real": "out/fraction-1/twins",
+        "real": "out/fraction-1/twins:real",
         "seed": 0,
         "eval_split": "test",
         "output_dir": "out/fraction-1/segmentors/real-seed0",

@@ -110,6 +110,10 @@ def test_what_is_finished_is_kept_and_another_classifier_is_another_study(study)
         ),
         (("pseudo_labels: {refine: none}", ""), "`pseudo_labels` must be a section too"),
         (
+            ("refine: none", "pseudo_label_model: reel"),
+            "`pseudo_label_model` of a study must be an",
+        ),
+        (
             ("classifier: {max_steps: 2, per_device_train_batch_size: 2, crop_size: 32}", ""),
             "`classifier` must be a section",
         ),
@@ -138,6 +142,29 @@ def test_twins_have_pseudo_labels_of_their_own(tmp_path):
     ]
     assert asked["pseudo", "whole", 1]["real"] == f"{inside}/pseudo-labels-real:cdsp"
     assert asked["pseudo", "whole", 1]["eval_data"] == f"{inside}/twins"
+
+
+def test_an_arm_makes_the_labels_that_the_others_learn_from(tmp_path):
+    study = STUDY.replace("refine: none", "refine: none, pseudo_label_model: real")
+    study = study.replace("  shrink-1: {scribble_shrink: 1.0}\n", "").replace("  whole: {}\n", "")
+    study = study.replace("variants:\n", "").replace("scribbles_by_seed: true", "folds: 0")
+    (tmp_path / "study.yaml").write_text(study)
+    main(["study", "--config", str(tmp_path / "study.yaml"), "--output_dir", str(tmp_path / "out")])
+    inside = tmp_path / "out/fraction-1"
+    assert not (inside / "classifier").exists(), "none is needed"
+    ran = {
+        (arm, seed): json.loads((inside / f"segmentors/{arm}-seed{seed}/run.json").read_text())
+        for arm in ("real", "pseudo")
+        for seed in (0, 1)
+    }
+    said = []
+    for seed in (0, 1):
+        assert ran["real", seed]["real"].endswith("twins:real")
+        assert ran["pseudo", seed]["real"].endswith(f"pseudo-labels-real-seed{seed}:cdsp")
+        rows = load_dataset(str(inside / f"pseudo-labels-real-seed{seed}"), "cdsp", split="train")
+        said.append(set(rows["pseudo_source"]))
+    assert not said[0] & said[1], "each seed has a segmentor of its own"
+    assert len(json.loads((tmp_path / "out/results.json").read_text())) == 4
 
 
 def test_variants_stand_in_rows_with_their_mean_and_the_worst_of_them():

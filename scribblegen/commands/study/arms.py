@@ -120,6 +120,24 @@ def _check_judge(name: str, judge: str | None, names: Sequence[str], known: Iter
         )
 
 
+def check_labeller(model: str, arms: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuses a `pseudo_label_model` that is nothing, or an arm that cannot come first.
+
+    Raises:
+        ValueError: it is neither an arm, a folder nor a Hub id, or others judge its twins.
+    """
+    if model not in arms:
+        if "/" not in model and not Path(model).is_dir():
+            raise ValueError(
+                "`pseudo_label_model` of a study must be an arm of `arms`, a folder or a Hub id "
+                f"owner/name. Got {shown(model)}.{did_you_mean(model, list(arms))}"
+            )
+    elif arms[model].get("agreement_model") in arms:
+        raise ValueError(
+            f"`pseudo_label_model` must be an arm that no other arm judges twins for. Got {model}."
+        )
+
+
 def _parsed(name: str, arm: dict[str, Any], segmentation: Sequence[str]) -> dict[str, Any]:
     """The values of an arm's options as the trainer reads them, such as 1e-3 as a number."""
     try:

@@ -9,8 +9,14 @@ from typing import Any
 from scribblegen.builders.config import PhotographsConfig, SubsetConfig
 from scribblegen.builders.sources import open_source
 from scribblegen.commands.build import build
+from scribblegen.commands.study.folders import (
+    pseudo_labels_folder,
+    segmentor_folder,
+    twins_folder,
+)
 from scribblegen.commands.study.plan import StudyPlan
 from scribblegen.methods.cdsp import SUBSET as PSEUDO_LABELS
+from scribblegen.methods.cdsp_config import CdspConfig
 from scribblegen.records import DEFAULT_SUBSET
 from scribblegen.tiny import TINY, tiny_folder
 from scribblegen.trainers.controlnet.config import ControlNetConfig, ControlNetRunConfig
@@ -18,27 +24,20 @@ from scribblegen.trainers.controlnet.config import ControlNetConfig, ControlNetR
 logger = logging.getLogger(__name__)
 
 
-def twins_folder(folder: Path) -> Path:
-    """Where a fraction's photographs and twins are."""
-    return folder / "twins"
-
-
-def real_subset(plan: StudyPlan, folder: Path) -> str:
-    """The subset of a fraction's photographs that is learned from."""
-    return (
-        _learned(plan, folder, DEFAULT_SUBSET) if plan.pseudo_labels else str(twins_folder(folder))
-    )
-
-
-def synthetic_subset(plan: StudyPlan, folder: Path, subset: str) -> str:
-    """The subset of a fraction's twins that is learned from."""
-    return _learned(plan, folder, subset) if plan.pseudo_labels else _made(folder, subset)
+def learned_subset(plan: StudyPlan, folder: Path, subset: str, arm: str, seed: int) -> str:
+    """Where an arm finds a fraction's photographs, or twins: with pseudo labels, if there are any
+    that its segmentor does not make itself."""
+    if plan.pseudo_labels is None or arm == plan.labeller:
+        return f"{twins_folder(folder)}:{subset}"
+    of_seed = seed if plan.labeller else None
+    return f"{pseudo_labels_folder(folder, subset, of_seed)}:{PSEUDO_LABELS}"
 
 
 def make_datasets(
     plan: StudyPlan, source: PhotographsConfig, folder: Path, fraction: float
 ) -> None:
-    """Whatever is missing of them, for one fraction of the photographs.
+    """Whatever is missing of them, for one fraction of the photographs; but for pseudo labels that
+    a segmentor of the study makes.
 
     Args:
         plan: from `read_study`.
@@ -54,33 +53,38 @@ def make_datasets(
         method = replace(method, **networks)
     logger.info(f"{folder}: photographs and twins")
     _build(source, method, plan, twins_folder(folder))
-    if plan.pseudo_labels is None:
+    if plan.pseudo_labels is None or plan.labeller:
         return
     labels = plan.pseudo_labels
     if plan.classifier is not None:
         labels = replace(labels, classifier=_train_classifier(plan, folder))
+    _make_labels(plan, labels, folder, None)
+
+
+def make_own_labels(plan: StudyPlan, folder: Path, seed: int) -> None:
+    """The pseudo labels that a fraction's segmentor of the arm that makes them makes.
+
+    Args:
+        plan: from `read_study`.
+        folder: of the fraction; holds that segmentor.
+        seed: of its training.
+    """
+    assert plan.pseudo_labels is not None and plan.labeller is not None
+    segmentor = segmentor_folder(folder, plan.labeller, seed)
+    _make_labels(plan, replace(plan.pseudo_labels, pseudo_label_model=str(segmentor)), folder, seed)
+
+
+def _make_labels(plan: StudyPlan, labels: CdspConfig, folder: Path, seed: int | None) -> None:
     for subset in (DEFAULT_SUBSET, *_used_twins(plan.arms.values())):
-        logger.info(f"{folder}: pseudo labels of {subset}")
-        rows = SubsetConfig(subset=_made(folder, subset))
-        _build(rows, labels, plan, _pseudo_labels(folder, subset))
+        made = pseudo_labels_folder(folder, subset, seed)
+        logger.info(f"{made}: pseudo labels")
+        _build(SubsetConfig(subset=f"{twins_folder(folder)}:{subset}"), labels, plan, made)
 
 
 def _build(source: Any, method: Any, plan: StudyPlan, output_dir: Path) -> None:
     progress = build(source, method, plan.output, output_dir=output_dir)
     if progress.warning:
         logger.warning(f"{output_dir}: {progress.warning}")
-
-
-def _made(folder: Path, subset: str) -> str:
-    return f"{twins_folder(folder)}:{subset}"
-
-
-def _learned(plan: StudyPlan, folder: Path, subset: str) -> str:
-    return f"{_pseudo_labels(folder, subset)}:{PSEUDO_LABELS}"
-
-
-def _pseudo_labels(folder: Path, subset: str) -> Path:
-    return folder / f"pseudo-labels-{subset}"
 
 
 def _used_twins(arms: Iterable[dict[str, Any]]) -> list[str]:

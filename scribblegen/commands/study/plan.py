@@ -7,7 +7,7 @@ from typing import Any
 from scribblegen.builders.config import PhotographsConfig
 from scribblegen.builders.sources import PHOTOGRAPHS
 from scribblegen.choices import Choice
-from scribblegen.commands.study.arms import read_arms
+from scribblegen.commands.study.arms import check_labeller, read_arms
 from scribblegen.commands.study.sources import StudySource, read_variants, study_sources
 from scribblegen.configs import (
     OptionTypes,
@@ -84,6 +84,7 @@ class StudyPlan:
         classifier: options of `ClassifierConfig` for the tags of each fraction that are not at
             their defaults; None where pseudo labels need none, or there are none.
         pseudo_labels: how they are made, of photographs and twins; None where there are none.
+            Their `pseudo_label_model` may be an arm: its segmentor of the same fraction and seed.
         segmentation: options of `SegmentationConfig` that all arms share and that are not at their
             defaults.
     """
@@ -98,6 +99,12 @@ class StudyPlan:
     classifier: dict[str, Any] | None
     pseudo_labels: CdspConfig | None
     segmentation: dict[str, Any]
+
+    @property
+    def labeller(self) -> str | None:
+        """The arm whose segmentor makes the pseudo labels that the others learn from, if any."""
+        model = self.pseudo_labels and self.pseudo_labels.pseudo_label_model
+        return model if model in self.arms else None
 
     @property
     def sources(self) -> list[StudySource]:
@@ -181,15 +188,18 @@ def read_study(arguments: Sequence[str]) -> tuple[StudyPlan, StudyRunConfig]:
         classifier = None  # none is needed
     if segmentation.dry_run or any(arm.get("dry_run") for arm in _arms_of(data)):
         raise ValueError("`dry_run` must not be set in a study: it compares finished trainings.")
+    arms = read_arms(
+        study.arms,
+        data.get(_ARMS) or {},
+        segmentation=flags["segmentation"],
+        subsets=twins.subset_names,
+        where=config.config,
+    )
+    if pseudo_labels is not None and pseudo_labels.pseudo_label_model is not None:
+        check_labeller(pseudo_labels.pseudo_label_model, arms)
     plan = StudyPlan(
         study=study,
-        arms=read_arms(
-            study.arms,
-            data.get(_ARMS) or {},
-            segmentation=flags["segmentation"],
-            subsets=twins.subset_names,
-            where=config.config,
-        ),
+        arms=arms,
         source=source,
         variants=read_variants(
             study.variants, data.get(_VARIANTS) or {}, source, where=config.config

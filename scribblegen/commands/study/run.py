@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from scribblegen.builders.sources import source_options
-from scribblegen.commands.study.datasets import make_datasets
+from scribblegen.commands.study.datasets import make_datasets, make_own_labels
+from scribblegen.commands.study.folders import fraction_folder
 from scribblegen.commands.study.plan import StudyPlan
 from scribblegen.commands.study.report import write_report
 from scribblegen.commands.study.training_pool import train_all
-from scribblegen.commands.study.trainings import Training, fraction_folder, trainings
+from scribblegen.commands.study.trainings import Training, trainings
 from scribblegen.configs import differences, to_dict, without_paths
 from scribblegen.text_files import read_fields
 
@@ -48,8 +49,15 @@ def run_study(plan: StudyPlan, output_dir: str | Path, *, num_processes: int = 1
         return write_report(folder, results, plan.study.arms, asked=len(asked))
 
     pending = [t for t in asked if not t.result_file.is_file()]
-    for _ in train_all(pending, num_processes):
+    first = [t for t in pending if t.arm == plan.labeller]
+    for _ in train_all(first, num_processes):
         report()  # a study that is cut short leaves what it has
+    if plan.labeller:
+        for source, fraction in product(plan.sources, plan.study.fractions):
+            for seed in source.seeds:
+                make_own_labels(plan, fraction_folder(folder / source.folder, fraction), seed)
+    for _ in train_all([t for t in pending if t not in first], num_processes):
+        report()
     return report()
 
 

@@ -6,8 +6,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from scribblegen.commands.study.datasets import real_subset, synthetic_subset, twins_folder
+from scribblegen.commands.study.datasets import learned_subset
+from scribblegen.commands.study.folders import fraction_folder, segmentor_folder, twins_folder
 from scribblegen.commands.study.plan import StudyPlan
+from scribblegen.records import DEFAULT_SUBSET
 
 _RESULT_FILE = "eval_results.json"  # written when all is measured
 
@@ -51,28 +53,20 @@ def trainings(plan: StudyPlan, folder: Path) -> Iterator[Training]:
                 options = {
                     **plan.segmentation,
                     **added,
-                    "real": real_subset(plan, inside),
+                    "real": learned_subset(plan, inside, DEFAULT_SUBSET, arm, seed),
                     "seed": seed,
                     "eval_split": "test",
-                    "output_dir": str(_segmentor(inside, arm, seed)),
+                    "output_dir": str(segmentor_folder(inside, arm, seed)),
                 }
                 if plan.pseudo_labels:
                     options.setdefault("eval_data", str(twins_folder(inside)))
                 if "synthetic" in added:
                     options["synthetic"] = [
-                        synthetic_subset(plan, inside, subset) for subset in added["synthetic"]
+                        learned_subset(plan, inside, subset, arm, seed)
+                        for subset in added["synthetic"]
                     ]
                 judge = None
                 if added.get("agreement_model") in plan.arms:
-                    judge = _segmentor(inside, added["agreement_model"], seed)
+                    judge = segmentor_folder(inside, added["agreement_model"], seed)
                     options["agreement_model"] = str(judge)
                 yield Training(arm, fraction, source.variant, source.fold, seed, options, judge)
-
-
-def fraction_folder(folder: Path, fraction: float) -> Path:
-    """Where the ControlNet, the twins and the segmentors of a fraction lie."""
-    return folder / f"fraction-{fraction:g}"
-
-
-def _segmentor(folder: Path, arm: str, seed: int) -> Path:
-    return folder / "segmentors" / f"{arm}-seed{seed}"
