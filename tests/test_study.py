@@ -231,7 +231,7 @@ def test_the_arms_of_the_shipped_studies_are_what_they_were():
         judge = facade[arm, 0.125, 1]["agreement_model"]
         assert judge == "out/fraction-0.125/segmentors/real-seed1", "the pretrained one judges both"
     grabcut = added("study-grabcut")
-    assert len(grabcut) == 4 * 3, "the same in every fold"
+    assert len(grabcut) == 7 * 3, "the same in every fold"
 
 
 def test_what_every_segmentor_of_a_study_is_given():
