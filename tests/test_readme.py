@@ -7,6 +7,7 @@ import pytest
 
 from scribblegen.cli import COMMANDS
 from scribblegen.commands.study.arms import shipped_arms
+from scribblegen.configs import read_config
 from scribblegen.recipes import recipe_names
 
 ROOT = Path(__file__).parents[1]
@@ -41,8 +42,11 @@ def test_every_command_and_recipe_that_is_shown_exists(name):
     assert set(re.findall(r"^scribblegen (\S+)", blocks, re.MULTILINE)) <= COMMANDS.keys()
     recipes = set(re.findall(r"--config\s+([\w-]+)(?![\w.-])", text))
     assert recipes <= set(recipe_names())
-    for arms in re.findall(r"--arms ((?:[^-\s]\S*\s)+)", blocks):
-        assert set(arms.split()) <= shipped_arms().keys()
+    for line in blocks.splitlines():
+        (recipe,) = re.findall(r"^scribblegen study --config (\S+)", line) or [None]
+        own = recipe and read_config(recipe).get("arms", {})
+        for arms in re.findall(r"--arms ((?:[^-\s]\S*\s)+)", line):
+            assert set(arms.split()) <= {*shipped_arms(), *own}
 
 
 def test_readme_is_read_in_one_go():
