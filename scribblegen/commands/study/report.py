@@ -92,7 +92,7 @@ def _variant_table(
 
 
 def _markdown(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(cells)} |".replace("|  |", "| |", 1) for cells in (heading, *rows)]
+    lines = ["".join(f"| {cell} " if cell else "| " for cell in c) + "|" for c in (heading, *rows)]
     return "\n".join([lines[0], "|---" * len(heading) + "|", *lines[1:]])
 
 
