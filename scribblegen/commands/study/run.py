@@ -49,15 +49,16 @@ def run_study(plan: StudyPlan, output_dir: str | Path, *, num_processes: int = 1
         return write_report(folder, results, plan.study.arms, asked=len(asked))
 
     pending = [t for t in asked if not t.result_file.is_file()]
-    first = [t for t in pending if t.arm == plan.labeller]
-    for _ in train_all(first, num_processes):
-        report()  # a study that is cut short leaves what it has
     if plan.labeller:
+        first = [t for t in pending if t.arm == plan.labeller]
+        pending = [t for t in pending if t.arm != plan.labeller]
+        for _ in train_all(first, num_processes):
+            report()
         for source, fraction in product(plan.sources, plan.study.fractions):
             for seed in source.seeds:
                 make_own_labels(plan, fraction_folder(folder / source.folder, fraction), seed)
-    for _ in train_all([t for t in pending if t not in first], num_processes):
-        report()
+    for _ in train_all(pending, num_processes):
+        report()  # a study that is cut short leaves what it has
     return report()
 
 
