@@ -11,7 +11,7 @@ from scribblegen.cards.merge import marked
 from scribblegen.cards.template import dataset_template
 
 _TAGS = ("synthetic", "scribbles", "weakly-supervised")
-_OF_PHOTOGRAPHS = ("photographs", "cdsp")  # methods that make no image: nothing synthetic is there
+_OF_PHOTOGRAPHS = ("photographs", "cdsp")  # methods that make no image: only twins are synthetic
 _SIZES = {
     10**3: "n<1K",
     10**4: "1K<n<10K",
@@ -71,7 +71,7 @@ def render_dataset_card(
         environment=manifest["environment"],
         version=manifest["scribblegen"],
     )
-    card_data = _card_data(manifest, subsets, name, license, options).to_yaml()
+    card_data = _card_data(manifest, subsets, name, license, options, columns or {}).to_yaml()
     return f"---\n{card_data}\n---\n\n{marked(text, run_key(manifest))}"
 
 
@@ -121,10 +121,12 @@ def _card_data(
     name: str,
     license: str,
     options: dict[str, Any],
+    columns: dict[str, str],
 ) -> DatasetCardData:
     source = str(options.get("dataset_name") or "")
     total = sum(s["rows"] for s in subsets)
-    tags = _TAGS[1:] if manifest["method"] in _OF_PHOTOGRAPHS else _TAGS
+    of_photographs = manifest["method"] in _OF_PHOTOGRAPHS and "encode_ratio" not in columns
+    tags = _TAGS[1:] if of_photographs else _TAGS
     return DatasetCardData(
         license=license,
         pretty_name=name,

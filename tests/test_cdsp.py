@@ -315,6 +315,7 @@ def test_pseudo_labels_of_another_convention_are_refused_until_it_is_given(tmp_p
         ({"pseudo_label_model": "a", "pseudo_label_dir": "b"}, "`pseudo_label_dir` must be left"),
         ({"pseudo_label_convention": "ids"}, "must be left out without `pseudo_label_dir`"),
         ({"pseudo_label_dir": "b", "pseudo_label_convention": "x"}, "must be one of"),
+        ({"from_strokes": True, "write_strokes": False}, "`write_strokes` must be True with"),
     ],
 )
 def test_options_that_contradict_each_other(options, said):

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,8 @@ from scribblegen.cli import main
 from scribblegen.commands.build import build
 from scribblegen.methods.photographs_config import PhotographsMethodConfig
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
-from scribblegen.trainers.segmentation.packaged_backbones import PACKAGED_BACKBONES
 from tests.subset_files import encoded
+from tests.test_packaged_backbones import installed
 
 FAST = ["--refine", "none", "--classifier_steps", "2"]
 SOURCE = ScenesConfig(ids="0:4", test_ids="50:52", scene_size=32)
@@ -108,10 +107,7 @@ def test_a_finished_subset_needs_no_photographs_beside_it(tmp_path):
     assert {split: len(rows) for split, rows in made.items()} == {"train": 2, "test": 2}
 
 
-@pytest.mark.skipif(
-    find_spec(PACKAGED_BACKBONES["efficientnet-lite0"].package.replace("-", "_")) is None,
-    reason='the packages of `pip install "scribblegen[backbone]"` are not installed',
-)
+@installed
 def test_a_classifier_over_a_packaged_backbone(tmp_path):
     flags = ["--ids", "0:3", "--scene_size", "32", *FAST, "--backbone", "efficientnet-lite0"]
     main(["pseudo-label", *flags, "--output_dir", str(tmp_path / "out")])
@@ -163,6 +159,8 @@ def test_twins_keep_what_was_said_of_them(labelled):
     for name in set(twins.column_names) - {"image", "label"}:
         assert rows.features[name] == twins.features[name]
         assert rows[name] == twins[name], name
+    cards = [(labelled / f / "README.md").read_text() for f in ("mine-cdsp", "mine-twins-cdsp")]
+    assert ["- synthetic\n" in card for card in cards] == [False, True]
     for row, twin in zip(rows, twins, strict=True):
         assert (np.asarray(row["image"]) == np.asarray(twin["image"])).all()
         label, scribble = (np.asarray(row[c]) for c in ("pseudo_label", "label"))

@@ -65,6 +65,10 @@ class CdspConfig:
                 f"`{given[0]}` must be left out where `{given[1]}` is given: each says what the "
                 "pseudo labels are made of."
             )
+        if self.from_strokes and not self.write_strokes:
+            raise ValueError(
+                "`write_strokes` must be True with `from_strokes`: the strokes are what is spread."
+            )
         convention = self.pseudo_label_convention
         if convention is not None and self.pseudo_label_dir is None:
             raise ValueError(

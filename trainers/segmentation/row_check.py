@@ -1,7 +1,8 @@
 """Every row of a training, looked at before any work: sizes, class ids, which classes there are."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -143,8 +144,8 @@ def _maps(rows: SegmentationRows, row: int) -> Iterator[tuple[str, np.ndarray]]:
             yield name, values
 
 
-def _file(cell: object) -> bytes:
-    file = cell_file(cell)  # type: ignore[arg-type]
+def _file(cell: Mapping[str, Any] | None) -> bytes:
+    file = cell_file(cell)
     if file is None:
         raise BadImageError("empty")
     return file
