@@ -1,7 +1,7 @@
 """An option whose value decides which other options there are, such as `source`."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -16,14 +16,15 @@ class Choice:
     Args:
         option: its name, such as `source`.
         names: its values.
-        default: one of them.
+        default: one of them; or a function that gives it, of what was chosen for the options whose
+            defaults are no functions, by option.
         config_type: gives, for a value, the dataclass with the options that it brings.
         help: what the option decides.
     """
 
     option: str
     names: tuple[str, ...]
-    default: str
+    default: str | Callable[[Mapping[str, str]], str]
     config_type: Callable[[str], type]
     help: str
 
@@ -36,6 +37,10 @@ class Choice:
                 f"Got {shown(value)}.{near}"
             )
         return str(value)
+
+    def default_beside(self, chosen: Mapping[str, str]) -> str:
+        """The default, where the other choices are as `chosen`: option -> name."""
+        return self.default if isinstance(self.default, str) else self.default(chosen)
 
     def elsewhere(self, name: str, chosen: str) -> str | None:
         """Of an option that `chosen` has not: which values have it, in a sentence, if any."""

@@ -98,7 +98,7 @@ def _full_parser(
     for choice in choices:
         parser.add_argument(
             f"--{choice.option}",
-            default=choice.default,
+            default=choice.default_beside(chosen),
             help=f"{choice.help} One of {', '.join(choice.names)}, each with options of its own.",
         )
     parser.add_argument(
@@ -143,7 +143,10 @@ def _as_mapping(data: Any, where: str) -> dict[str, Any]:
 
 def _chosen(choices: Sequence[Choice], data: Mapping[str, Any], where: str) -> dict[str, str]:
     """Option -> name, of every choice."""
-    return {c.option: c.check(data.get(c.option) or c.default, where) for c in choices}
+    chosen: dict[str, str] = {}
+    for c in sorted(choices, key=lambda c: callable(c.default)):  # functions see all the others
+        chosen[c.option] = c.check(data.get(c.option) or c.default_beside(chosen), where)
+    return chosen
 
 
 def _settled(types: OptionTypes, chosen: Mapping[str, str]) -> list[type]:

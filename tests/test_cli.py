@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from scribblegen.cli import main
 from scribblegen.commands import command_line
 from scribblegen.commands.study.plan import read_study
 from scribblegen.configs import parse_configs
+from scribblegen.methods import table
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.recipes import recipe_names
 from scribblegen.runs.config import OutputConfig, RunConfig
@@ -184,6 +186,28 @@ def test_help_lists_the_options_of_the_chosen_source_alone(tmp_path, capsys):
         shown = " ".join(capsys.readouterr().out.split())
         assert ended.value.code == 0 and f" {own} " in shown and f" {foreign} " not in shown
         assert "--help` lists those of another" in shown and "pascal_scribble" in shown
+
+
+def test_a_method_has_a_source_of_its_own_where_none_is_named(tmp_path, capsys, monkeypatch):
+    entry = replace(table.METHODS["photographs"], source="folder")
+    monkeypatch.setitem(table.METHODS, "photographs", entry)
+    config = tmp_path / "run.yaml"
+    config.write_text("method: photographs\n")
+    both = tmp_path / "both.yaml"
+    both.write_text("method: photographs\nsource: hub\n")
+    for arguments, own in (
+        (["--method", "photographs"], "--data_dir"),
+        (["--config", str(config)], "--data_dir"),
+        (["--config", str(config), "--method=cdsp"], "--scene_size"),
+        (["--config", str(both)], "--dataset_name"),
+        (["--method=photographs", "--source=scenes"], "--scene_size"),
+        ([], "--scene_size"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["build", "--help", *arguments])
+        assert f" {own} " in " ".join(capsys.readouterr().out.split()), arguments
+    with pytest.raises(SystemExit, match="`data_dir` must be given"):
+        main(["build", "--method", "photographs", "--output_dir", str(tmp_path / "run")])
 
 
 def test_a_run_s_own_config_builds_it_again(tmp_path, capsys):

@@ -1,6 +1,6 @@
 """Options: defaults < YAML < command line, and no misspelling passes."""
 
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from scribblegen.builders.config import (
 from scribblegen.builders.sources import SOURCES, source_config_type
 from scribblegen.choices import Choice
 from scribblegen.configs import (
+    check_options,
     differences,
     option,
     parse_configs,
@@ -325,6 +326,32 @@ def test_help_says_how_to_see_the_options_of_another_choice(
     assert "--hairs" in shown and "--ink" not in shown
     assert "`toy --tool pen --help` lists those of another (pen)." in shown
     assert "A tool. One of pen, brush" in shown
+
+
+def test_the_default_of_a_choice_may_follow_from_another_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    follows = {"pen": "paper", "brush": "canvas"}
+    ground = replace(
+        GROUND,
+        default=lambda chosen: follows[chosen["tool"]],
+        config_type={"paper": Toy, "canvas": Canvas}.__getitem__,
+    )
+    for types in ((TOOL, ground), (ground, TOOL)):  # in whichever order they are asked for
+        place = types.index(ground)
+        assert parse(types)[place] == Toy()
+        assert parse(types, "--tool", "brush")[place] == Canvas()
+        assert parse(types, "--tool", "brush", "--ground=paper")[place] == Toy()
+    path = str(yaml_file(tmp_path, "tool: brush\nthread: 3\n"))
+    assert parse((TOOL, ground), "--config", path) == (Brush(), Canvas(thread=3.0))
+    with pytest.raises(ValueError, match="`thread` is an option of ground canvas; ground paper"):
+        parse((TOOL, ground), "--config", path, "--tool=pen")
+    path = str(yaml_file(tmp_path, "ground: paper\nsteps: 3\n"))
+    assert parse((TOOL, ground), "--config", path, "--tool=brush")[1] == Toy(steps=3)
+    assert check_options({"tool": "brush", "thread": 2}, (TOOL, ground), "here")
+    with pytest.raises(SystemExit):
+        parse((TOOL, ground), "--help", "--tool", "brush")
+    assert "--thread" in capsys.readouterr().out
 
 
 def test_yaml_keeps_the_order_and_the_letters() -> None:

@@ -1,6 +1,7 @@
 """`scribblegen build`: items of a source -> a dataset repository, and a summary of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,12 @@ def main(arguments: Sequence[str]) -> None:
     """`scribblegen build`: in this process, or in as many as `--num_processes` says."""
     from scribblegen.builders.sources import SOURCE, open_source
     from scribblegen.configs import parse_configs
-    from scribblegen.methods.table import method_choice
+    from scribblegen.methods.table import method_choice, method_entry
     from scribblegen.runs.config import OutputConfig, RunConfig
 
+    source = replace(SOURCE, default=lambda chosen: method_entry(chosen["method"]).source)
     method_config, source_config, output_config, run_config = parse_configs(
-        (method_choice(), SOURCE, OutputConfig, RunConfig),
+        (method_choice(), source, OutputConfig, RunConfig),
         arguments,
         program="scribblegen build",
         description="Items of a source -> a dataset repository.",

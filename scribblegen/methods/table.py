@@ -23,11 +23,13 @@ class Entry:
         config: `module:class` of its options, a frozen dataclass.
         open: `module:function` of (config, `Opening`) that gives a `Method`.
         item: `module:class` of what it is made from, as `Source.item` has it.
+        source: the source that it is given where nobody names one.
     """
 
     config: str
     open: str
     item: str = "scribblegen.records:Sample"
+    source: str = "scenes"
 
     def config_type(self) -> type:
         found: type = import_name(self.config)
