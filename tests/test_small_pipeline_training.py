@@ -128,6 +128,23 @@ def test_the_stock_pipeline_loads_the_base_and_draws(base):
     assert images.shape == (1, 64, 64, 3) and np.isfinite(images).all()
 
 
+def test_the_levels_that_attend_to_the_text(tmp_path, autoencoder):
+    """The finest one too where asked for; and words on their own, which no layer mixes."""
+    folder = train_base(
+        tmp_path / "base", autoencoder, first_attending_level=0, text_layers=0, max_train_steps=2
+    )
+    parts = load_base(folder)
+    unet, encoder = parts["unet"], parts["text_encoder"]
+    assert set(unet.config.down_block_types) == {"CrossAttnDownBlock2D"}
+    assert set(unet.config.up_block_types) == {"CrossAttnUpBlock2D"}
+    one, other = encoder(torch.tensor([[0, 5, 7, 9], [0, 6, 7, 1]]))[0]
+    assert torch.equal(one[[0, 2]], other[[0, 2]]) and not torch.equal(one[1], other[1])
+    with pytest.raises(
+        ValueError, match=r"`first_attending_level` must be one of the levels.*0 to 1"
+    ):
+        replace(BASE, first_attending_level=2)
+
+
 def test_a_resumed_base_equals_an_uninterrupted_one(tmp_path, autoencoder, base):
     every = {"checkpointing_steps": 2}
     train_base(tmp_path, autoencoder, run=every)

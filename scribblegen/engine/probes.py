@@ -83,4 +83,5 @@ class Probe(Protocol):
             condition: (B, ...) by name.
             kept: what the rows kept, (B, ...) by name.
         """
-        raise NotImplementedError(f"{type(self).__name__} replaces no step")
+        name = type(self).__name__
+        raise NotImplementedError(f"{name} replaces no step")

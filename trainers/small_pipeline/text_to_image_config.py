@@ -19,13 +19,18 @@ class TextToImageConfig(TrainingConfig):
     vae_model_name_or_path: str | None = option(None, "Folder of the autoencoder; it stays frozen.")
     resolution: int = option(64, "Side of the training square.")
     block_out_channels: list[int] = option(
-        [64, 96, 96], "Widths of the UNet's levels; all but the first attend to the text."
+        [64, 96, 96], "Widths of the UNet's levels, the finest first."
+    )
+    first_attending_level: int = option(
+        1, "The finest level that attends to the text, counted from 0; all below it do too."
     )
     layers_per_block: int = option(1, "Residual layers of a level.")
     norm_num_groups: int = option(16, "Groups of the normalisation.")
     attention_heads: int = option(4, "Heads of every attention.")
     text_width: int = option(96, "Width of the text encoder.")
-    text_layers: int = option(2, "Layers of the text encoder.")
+    text_layers: int = option(
+        2, "Layers of the text encoder; without any, each word is told by itself."
+    )
     text_length: int = option(40, "Tokens of a prompt, first and last included.")
     prediction_type: str = option("v_prediction", "epsilon or v_prediction.")
     snr_gamma: float | None = option(5.0, "Clamp of Min-SNR loss weighting; none if unset.")
@@ -44,6 +49,11 @@ class TextToImageConfig(TrainingConfig):
             raise ValueError(
                 f"`prediction_type` must be one of {PREDICTION_TYPES}. "
                 f"Got {self.prediction_type!r}."
+            )
+        if not 0 <= self.first_attending_level < len(self.block_out_channels):
+            raise ValueError(
+                "`first_attending_level` must be one of the levels of `block_out_channels`, 0 to "
+                f"{len(self.block_out_channels) - 1}. Got {self.first_attending_level}."
             )
         for name in ("text_dropout", "class_prompts"):
             if not 0 <= getattr(self, name) <= 1:

@@ -31,7 +31,8 @@ class TextToImage(nn.Module):
 
     def __init__(self, vae: AutoencoderKL, num_tokens: int, config: TextToImageConfig) -> None:
         super().__init__()
-        deeper = len(config.block_out_channels) - 1
+        blind = config.first_attending_level
+        attending = len(config.block_out_channels) - blind
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.unet = UNet2DConditionModel(
@@ -39,8 +40,14 @@ class TextToImage(nn.Module):
                 in_channels=vae.config.latent_channels,
                 out_channels=vae.config.latent_channels,
                 block_out_channels=tuple(config.block_out_channels),
-                down_block_types=("DownBlock2D", *("CrossAttnDownBlock2D",) * deeper),
-                up_block_types=(*("CrossAttnUpBlock2D",) * deeper, "UpBlock2D"),
+                down_block_types=(
+                    *("DownBlock2D",) * blind,
+                    *("CrossAttnDownBlock2D",) * attending,
+                ),
+                up_block_types=(
+                    *("CrossAttnUpBlock2D",) * attending,
+                    *("UpBlock2D",) * blind,
+                ),
                 layers_per_block=config.layers_per_block,
                 norm_num_groups=config.norm_num_groups,
                 attention_head_dim=config.attention_heads,
