@@ -19,10 +19,11 @@ _CONTROLNET_TAGS = [
     "diffusers-training",
     "scribblegen",
 ]
+_OF_SCRIBBLES = "scribble-supervision"
 _SEGMENTOR_TAGS = [
     "image-segmentation",
     "semantic-segmentation",
-    "scribble-supervision",
+    _OF_SCRIBBLES,
     "scribblegen",
 ]
 _SMALL_MODEL_TAGS = ["diffusers", "diffusers-training", "scribblegen"]
@@ -32,11 +33,16 @@ _SUPERVISION = {
 }
 _TWINS = " and synthetic twins of the photographs under the same labels,"
 _UNPAIRED = " and synthetic images under labels of their own,"
+_ONLY_SYNTHETIC = "synthetic images under labels of their own and no photograph,"
 _METRICS = {
     "mean_iou": "Mean IoU",
+    "mean_iou_seen": "Mean IoU of seen classes",
+    "mean_iou_unseen": "Mean IoU of unseen classes",
+    "harmonic_mean_iou": "Harmonic mean IoU",
     "mean_accuracy": "Mean accuracy",
     "overall_accuracy": "Overall accuracy",
 }
+_ZERO_SHOT = ("mean_iou_seen", "mean_iou_unseen", "harmonic_mean_iou")
 _WHAT = {
     AUTOENCODER: "A small autoencoder for latent diffusion",
     TEXT_TO_IMAGE: "A small text-to-image pipeline, the base of a ControlNet",
@@ -113,16 +119,20 @@ def render_segmentation_card(
     """
     counted = {key: identity[key] for key in ("classes", "photographs", "twins", "unpaired")}
     supervision = _SUPERVISION[identity["labels"]]
+    tags = _SEGMENTOR_TAGS
     if identity.get("pseudo_label_weight"):
         supervision += " and pseudo labels"
     supervision += _TWINS if counted["twins"] else _UNPAIRED if counted["unpaired"] else ""
+    if identity["real"] is None:
+        supervision = _ONLY_SYNTHETIC
+        tags = [tag for tag in tags if tag != _OF_SCRIBBLES]
     report = identity["eval_data"] or identity["real"]
-    trained_on = (identity["real"], *identity["synthetic"])
+    trained_on = (*([identity["real"]] if identity["real"] else []), *identity["synthetic"])
     datasets = {text.rpartition(":")[0] or text for text in trained_on}
     card_data = ModelCardData(
         library_name="transformers",
         pipeline_tag="image-segmentation",
-        tags=_SEGMENTOR_TAGS,
+        tags=tags,
         base_model=_hub_id(identity.get("backbone") or identity["model_name_or_path"]),
         datasets=sorted(d for d in datasets if _hub_id(d)) or None,
         metrics=["mean_iou"],
@@ -156,6 +166,13 @@ def render_segmentation_card(
         report=f"{report}, split {identity['eval_split']}",
         eval_labels=identity["eval_labels"],
         own_size=identity["eval_protocol"] == "full",
+        unseen=identity.get("unseen_classes"),
+        hide_unseen=identity.get("hide_unseen"),
+        zero_shot=[
+            (shown, _figure(measured[f"eval_{key}"]))
+            for key, shown in _METRICS.items()
+            if key in _ZERO_SHOT and f"eval_{key}" in measured
+        ],
         chosen_on_report=identity.get("select_on") == "report",
         per_class=[
             {

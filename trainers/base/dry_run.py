@@ -30,10 +30,11 @@ class DataFound:
     """What was found in the rows of a training.
 
     Args:
-        real: what the photographs are of, as the option names it.
+        real: what the photographs are of, as the option names it; empty where there are none.
         photographs, twins, unpaired: that may be drawn.
         rows_checked: of training and measuring, that were looked at one by one.
-        classes: in how many photographs each is labelled, by name.
+        classes: in how many photographs each is labelled, by name; without photographs, in how
+            many of the synthetic images that were looked at.
         remarks: what will not be learned, as sentences.
     """
 

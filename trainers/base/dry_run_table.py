@@ -13,16 +13,17 @@ def table(found: DryRun) -> str:
     """A line for each thing that one asks before a long training."""
     data = found.data
     lines = [
-        ("photographs", f"{data.photographs:,} of {data.real}; {_checked(found)}"),
+        ("photographs", f"{_photographs(found)}; {_checked(found)}"),
         ("twins", _twins(found)),
-        ("classes", _classes(data.classes)),
+        ("classes", _classes(data.classes, "photographs" if data.photographs else "images")),
         *(("mind", remark) for remark in data.remarks),
         ("model", f"{found.architecture}, {found.parameters:,} parameters trained"),
         ("losses", _losses(found)),
         ("a step", _step(found)),
         (
             "training",
-            f"{found.steps:,} steps of {found.step_size} photographs, about "
+            f"{found.steps:,} steps of {found.step_size} "
+            f"{'photographs' if data.photographs else 'images'}, about "
             f"{duration(found.training_seconds)} ({_seconds(found.seconds_per_step)} a step, "
             f"measured on {found.measured_steps})",
         ),
@@ -53,6 +54,11 @@ def _seconds(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 
+def _photographs(found: DryRun) -> str:
+    data = found.data
+    return f"{data.photographs:,} of {data.real}" if data.photographs else "none"
+
+
 def _checked(found: DryRun) -> str:
     data = found.data
     return f"{data.rows_checked:,} rows checked, no size and no class id is wrong"
@@ -64,10 +70,10 @@ def _twins(found: DryRun) -> str:
     return (f"{data.twins:,}" if data.twins else "none") + unpaired
 
 
-def _classes(classes: dict[str, int]) -> str:
+def _classes(classes: dict[str, int], of: str) -> str:
     held = [f"{name} {number:,}" for name, number in classes.items()]
     more = f", and {len(held) - _MOST_NAMES} more" if len(held) > _MOST_NAMES else ""
-    return f"{len(held)}, in so many photographs: {', '.join(held[:_MOST_NAMES])}{more}"
+    return f"{len(held)}, in so many {of}: {', '.join(held[:_MOST_NAMES])}{more}"
 
 
 def _losses(found: DryRun) -> str:

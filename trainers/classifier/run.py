@@ -146,7 +146,7 @@ def _opened(config: ClassifierConfig, args: ClassifierConfig) -> Opened:
         twins=0,
         unpaired=0,
         rows_checked=checked.rows + (measured.rows if measured else 0),
-        classes=checked.photographs_of(names),
+        classes=checked.images_of(names),
         remarks=tuple(remarks),
     )
     return Opened(trainer, found, identity, checkpoint, shown)

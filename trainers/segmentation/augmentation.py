@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageFilter
 
+from scribblegen.trainers.segmentation.distortions import PADDING, Erasing, Perspective, Shown
 from scribblegen.trainers.segmentation.maps import ONLY_LABEL, DerivedMap, Maps, check_maps
 
-# What a crop shows beyond the image: the usual mean colour, which is zero to the network.
-_PADDING = (124, 116, 104)
 _MIRRORED = Image.Transpose.FLIP_LEFT_RIGHT
 
 
@@ -24,6 +23,9 @@ class Augmentation:
         flip: probability to mirror.
         blur: probability of a Gaussian blur.
         jitter: largest relative change of brightness, contrast and saturation.
+        perspective: a warp of what is shown, if any; after the colours, so that padding keeps its
+            own.
+        erasing: of a part of it, if any.
         maps: that lie over the image, by name, and how each is resized and padded.
     """
 
@@ -32,6 +34,8 @@ class Augmentation:
     flip: float = 0.5
     blur: float = 0.0
     jitter: float = 0.0
+    perspective: Perspective | None = None
+    erasing: Erasing | None = None
     maps: Maps = field(default_factory=lambda: ONLY_LABEL, hash=False)
 
     def __post_init__(self) -> None:
@@ -50,6 +54,7 @@ class Augmentation:
             row: `image` (H, W, 3) uint8, and every one of `maps` that is not made of the view,
                 (H, W): uint8 class ids, uint8 or float32 weights. Nothing else is looked at.
             rng: of everything that is random; how much is drawn does not depend on the maps.
+                Perspective and erasing draw from children of it, and move no other draw.
 
         Returns:
             `image` (crop_size, crop_size, 3) uint8; every map (crop_size, crop_size) in its own
@@ -87,25 +92,36 @@ class Augmentation:
             pixels = _jittered(pixels, self.jitter, rng)
         square = (self.crop_size, self.crop_size)
         values = {name: np.asarray(map_) for name, map_ in laid.items()}
+        view = self._distorted(Shown(pixels, values, np.ones(pixels.shape[:2], bool)), rng)
+        pixels, values, visible = view.pixels, dict(view.maps), view.visible
         for name, kind in self.maps.items():
             if isinstance(kind, DerivedMap) and kind.of_view:
-                values[name] = kind.derive(values[kind.of])
+                derived = kind.derive(values[kind.of])
+                values[name] = np.where(visible, derived, derived.dtype.type(kind.pad))
         if shown == square:
-            return {"image": pixels, **values, "inside": np.ones(square, bool)}
+            return {"image": pixels, **values, "inside": visible}
         place = (
             slice(0, shown[1]),
             slice(self.crop_size - shown[0], None) if mirrored else slice(0, shown[0]),
         )
-        view = np.empty((*square, 3), np.uint8)
-        view[:] = _PADDING
-        view[place] = pixels
+        image = np.empty((*square, 3), np.uint8)
+        image[:] = PADDING
+        image[place] = pixels
         padded = {}
         for name, kind in self.maps.items():
             padded[name] = np.full(square, kind.pad, values[name].dtype)
             padded[name][place] = values[name]
         inside = np.zeros(square, bool)
-        inside[place] = True
-        return {"image": view, **padded, "inside": inside}
+        inside[place] = visible
+        return {"image": image, **padded, "inside": inside}
+
+    def _distorted(self, shown: Shown, rng: np.random.Generator) -> Shown:
+        if self.perspective is None and self.erasing is None:
+            return shown
+        for distortion, own in zip((self.perspective, self.erasing), rng.spawn(2), strict=True):
+            if distortion is not None:
+                shown = distortion(shown, self.maps, own)
+        return shown
 
 
 def _is_of_view(kind: object) -> bool:

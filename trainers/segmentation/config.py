@@ -8,11 +8,13 @@ from scribblegen.configs import option
 from scribblegen.trainers.base.subset_config import SubsetTrainingConfig
 from scribblegen.trainers.segmentation.affinity_options import AffinityOptions
 from scribblegen.trainers.segmentation.augmentation import Augmentation
+from scribblegen.trainers.segmentation.augmentation_options import AugmentationOptions
 from scribblegen.trainers.segmentation.data import LABELS
 from scribblegen.trainers.segmentation.inference import Inference
 from scribblegen.trainers.segmentation.maps import ONLY_LABEL, Maps
 from scribblegen.trainers.segmentation.pseudo_label_options import PseudoLabelOptions
-from scribblegen.trainers.segmentation.schemes import SCHEMES
+from scribblegen.trainers.segmentation.schemes import SCHEMES, SYNTHETIC_ONLY
+from scribblegen.trainers.segmentation.zero_shot_options import ZeroShotOptions
 
 CROP = "crop513"
 EVAL_PROTOCOLS = ("full", CROP)
@@ -20,13 +22,22 @@ SELECTION, REPORT = "selection", "report"
 
 
 @dataclass
-class SegmentationConfig(AffinityOptions, PseudoLabelOptions, SubsetTrainingConfig):
+class SegmentationConfig(
+    ZeroShotOptions, AugmentationOptions, AffinityOptions, PseudoLabelOptions, SubsetTrainingConfig
+):
     """How a segmentor is trained on real and synthetic subsets."""
 
-    real: str | None = option(None, "REPO or REPO:subset of the photographs: folder or Hub id.")
+    real: str | None = option(
+        None,
+        "REPO or REPO:subset of the photographs: folder or Hub id; if unset, `synthetic` alone is "
+        "learned, and `eval_data` reported.",
+    )
     synthetic: list[str] = option([], "REPO:subset of each synthetic set.")
     labels: str = option("scribble", "scribble or mask: which label of the photographs is learned.")
-    scheme: str = option("none", f"How twins are mixed in: {', '.join(SCHEMES)}.")
+    scheme: str = option(
+        "none",
+        f"How twins are mixed in: {', '.join(SCHEMES)}; {SYNTHETIC_ONLY} where `real` is unset.",
+    )
     twins_per_real: int = option(1, "Twins drawn for every photograph.")
     replacement_rate: float = option(
         0.5, "Probability of scheme replacement to show a twin in place of its photograph."
@@ -162,6 +173,8 @@ class SegmentationConfig(AffinityOptions, PseudoLabelOptions, SubsetTrainingConf
                 "`min_agreement` or `best_twins` must be given with `agreement_model`: they say "
                 "which twins stay."
             )
+        if self.scheme == "none" and self.synthetic and self.real is None:
+            self.scheme = SYNTHETIC_ONLY
         if self.scheme != "none" and not self.synthetic:
             raise ValueError(f"`synthetic` must name a subset with twins for scheme {self.scheme}.")
         if self.scheme == "none" and self.synthetic:
@@ -171,6 +184,8 @@ class SegmentationConfig(AffinityOptions, PseudoLabelOptions, SubsetTrainingConf
             )
         self.check_pseudo_label_options()
         self.check_affinity_options()
+        self.check_augmentation_options(self.crop_size)
+        self.check_zero_shot_options()
         self.augmentation()
         self.inference()
 
@@ -199,6 +214,8 @@ class SegmentationConfig(AffinityOptions, PseudoLabelOptions, SubsetTrainingConf
             flip=self.flip,
             blur=self.blur,
             jitter=self.jitter,
+            perspective=self.warping(),
+            erasing=self.erasing(),
             maps=self.maps(),
         )
 

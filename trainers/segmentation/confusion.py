@@ -1,5 +1,6 @@
 """Segmentation scores from one integer confusion matrix."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -67,28 +68,45 @@ def confusion_matrix(
     return matrix
 
 
-def scores(matrix: np.ndarray) -> dict[str, Any]:
+def scores(matrix: np.ndarray, unseen: Collection[int] = ()) -> dict[str, Any]:
     """Everything that a confusion matrix tells, named as by the stock `mean_iou`.
 
     Args:
         matrix: (L, L + 1), from `confusion_matrix`.
+        unseen: ids of the classes of the zero-shot protocol that are reported apart; none for no
+            such report.
 
     Returns:
         `mean_iou`, `mean_accuracy`, `overall_accuracy` and `frequency_weighted_iou`, floats, NaN
         where nothing was counted; `per_category_iou` and `per_category_accuracy`, (L,) float64,
-        NaN for a class that does not occur, which the means leave out.
+        NaN for a class that does not occur, which the means leave out. With `unseen` also
+        `mean_iou_seen` and `mean_iou_unseen`, and of them `harmonic_mean_iou`, 2 s u / (s + u), 0
+        where both are 0. The background is a seen class.
     """
     correct = np.diag(matrix).astype(np.float64)
     there = matrix.sum(axis=1)
     unions = there + matrix[:, :-1].sum(axis=0) - correct
     ious, accuracies = _ratio(correct, unions), _ratio(correct, there)
+    apart = _seen_and_unseen(ious, unseen) if unseen else {}
     return {
         "mean_iou": _mean(ious),
+        **apart,
         "mean_accuracy": _mean(accuracies),
         "overall_accuracy": float(_ratio(correct.sum(), there.sum())),
         "frequency_weighted_iou": float(_ratio(np.nansum(there * ious), there.sum())),
         "per_category_iou": ious,
         "per_category_accuracy": accuracies,
+    }
+
+
+def _seen_and_unseen(ious: np.ndarray, unseen: Collection[int]) -> dict[str, float]:
+    apart = np.isin(np.arange(len(ious)), list(unseen))
+    seen_iou, unseen_iou = _mean(ious[~apart]), _mean(ious[apart])
+    both = seen_iou + unseen_iou
+    return {
+        "mean_iou_seen": seen_iou,
+        "mean_iou_unseen": unseen_iou,
+        "harmonic_mean_iou": 0.0 if both == 0 else 2 * seen_iou * unseen_iou / both,
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset, Image, load_dataset
 
-from scribblegen.classes import Classes
+from scribblegen.classes import IGNORE_INDEX, Classes
 from scribblegen.images import BadImageError, decode_image
 from scribblegen.parquet_files import reading_rows
 from scribblegen.picture_cells import cell_file
@@ -72,10 +72,12 @@ class SegmentationRows:
 
     Args:
         classes: the classes of all labels.
-        tables: one for the photographs and one for each synthetic subset.
+        tables: one for the photographs, empty where there are none, and one for each synthetic
+            subset.
         label_columns: the column of `label` in each table; every other map has its own name.
         twin_sets: the synthetic subsets, with row numbers of this table.
         maps: the maps that are read with an image.
+        hidden: ids of classes that photographs do not show: their pixels count as unlabelled.
     """
 
     classes: Classes
@@ -83,6 +85,7 @@ class SegmentationRows:
     label_columns: tuple[str, ...]
     twin_sets: tuple[TwinSet, ...]
     maps: Maps = field(default_factory=lambda: ONLY_LABEL)
+    hidden: tuple[int, ...] = ()
 
     @property
     def num_real(self) -> int:
@@ -102,7 +105,8 @@ class SegmentationRows:
 
     def read(self, row: int) -> dict[str, np.ndarray]:
         """`image` (H, W, 3) uint8 and every one of `maps`, (H, W): class ids uint8, weights uint8
-        or float32. Those that are made of a view are not among them.
+        or float32. Those that are made of a view are not among them. Class ids are as `shown_ids`
+        has them.
 
         Raises:
             ValueError: a picture cannot be read or is named by a path, or a map holds an id that
@@ -123,10 +127,25 @@ class SegmentationRows:
                 fault = f"{stray} in `{column}`, outside the {len(self.classes)} classes"
             if fault:
                 raise ValueError(f"{record.get('source_id', f'row {row}')} holds {fault}.")
+            if isinstance(kind, LabelMap):
+                read[name] = self.shown_ids(row, values)
         for name, kind in self.maps.items():
             if isinstance(kind, DerivedMap) and not kind.of_view:
                 read[name] = kind.derive(read[kind.of])
         return read
+
+    def hidden_of(self, row: int) -> tuple[int, ...]:
+        """Ids of the classes of which a row says nothing."""
+        return self.hidden if row < self.num_real else ()
+
+    def shown_ids(self, row: int, ids: np.ndarray) -> np.ndarray:
+        """Class ids of a row, (H, W) uint8, without those that are hidden in it."""
+        hidden = self.hidden_of(row)
+        if not hidden:
+            return ids
+        shown = np.arange(256, dtype=np.uint8)
+        shown[list(hidden)] = IGNORE_INDEX
+        return shown[ids]
 
 
 def _decode(data: bytes) -> Any:
@@ -149,7 +168,7 @@ def _picture(record: dict[str, Any], column: str, row: int, decode: Callable[[by
 
 
 def open_rows(
-    real: str,
+    real: str | None,
     synthetic: Sequence[str],
     *,
     labels: str = "scribble",
@@ -159,7 +178,8 @@ def open_rows(
     """Opens what a training reads.
 
     Args:
-        real: `REPO` or `REPO:subset`; the default subset if none is named.
+        real: `REPO` or `REPO:subset`; the default subset if none is named. None for synthetic
+            images alone, all of which are a pool then.
         synthetic: `REPO:subset` each; their own `label`, be it scribble or mask, is what they
             teach. Which of their rows are twins of which photographs `pair` says.
         labels: `scribble` or `mask`: which label of the real rows is read.
@@ -167,20 +187,29 @@ def open_rows(
         maps: the columns that are read with an image; every row of every subset must have them.
 
     Raises:
-        ValueError: a subset, split, label or map is missing, or the class lists disagree.
+        ValueError: nothing is named, a subset, split, label or map is missing, or the class lists
+            disagree.
     """
+    if real is None and not synthetic:
+        raise ValueError("`real` or `synthetic` must name a subset to train on.")
     if labels not in LABELS:
         raise ValueError(f"`labels` must be one of {tuple(LABELS)}. Got {labels!r}.")
     check_maps(maps)
-    real_name = SubsetName.parse(real, DEFAULT_SUBSET)
-    table = open_subset(real_name, split)
-    names = class_names(table, real_name)
-    tables, columns, twin_sets = [table], [LABELS[labels]], []
-    if not _is_whole(table, columns[0]):
-        raise ValueError(
-            f"`labels` {labels} needs a `{columns[0]}` in every row of {real}, split {split}. Its "
-            f"columns are {table.column_names}."
-        )
+    if real is None:  # an empty table of photographs, like the first of the others
+        leading, column = SubsetName.parse(synthetic[0]), LABEL
+        named = open_subset(leading, "train")
+        table, source_ids = named.select([]), []
+    else:
+        leading, column = SubsetName.parse(real, DEFAULT_SUBSET), LABELS[labels]
+        table = named = open_subset(leading, split)
+        if not _is_whole(table, column):
+            raise ValueError(
+                f"`labels` {labels} needs a `{column}` in every row of {real}, split {split}. Its "
+                f"columns are {table.column_names}."
+            )
+        source_ids = table["source_id"]
+    names = class_names(named, leading)
+    tables, columns, twin_sets = [table], [column], []
     first = len(table)
     for position, text in enumerate(synthetic):
         name = SubsetName.parse(text)
@@ -188,21 +217,22 @@ def open_rows(
         theirs = class_names(twins, name)
         if theirs != names:
             raise ValueError(
-                f"{text} and {real} must have the same classes. They have {theirs} and {names}."
+                f"{text} and {real or synthetic[0]} must have the same classes. They have "
+                f"{theirs} and {names}."
             )
         ids = twins["source_id"] if "source_id" in twins.column_names else [None] * len(twins)
         twin_set = TwinSet(name.subset, order_of(twins, position))
-        twin_sets.append(pair(twin_set, ids, table["source_id"], first=first))
+        twin_sets.append(pair(twin_set, ids, source_ids, first=first))
         tables.append(twins)
         columns.append(LABEL)
         first += len(twins)
-    for text, rows, label in zip((real, *synthetic), tables, columns, strict=True):
+    for subset, rows, label in zip((real, *synthetic), tables, columns, strict=True):
         for map_, kind in maps.items():
             column = label if map_ == LABEL else map_
-            if not isinstance(kind, DerivedMap) and not _is_whole(rows, column):
+            if subset and not isinstance(kind, DerivedMap) and not _is_whole(rows, column):
                 advice = f" {kind.advice}" if isinstance(kind, LabelMap) and kind.advice else ""
                 raise ValueError(
-                    f"the training reads `{column}`, which {text} must have in every row. Its "
+                    f"the training reads `{column}`, which {subset} must have in every row. Its "
                     f"columns are {rows.column_names}.{advice}"
                 )
     return SegmentationRows(Classes(names), tuple(tables), tuple(columns), tuple(twin_sets), maps)

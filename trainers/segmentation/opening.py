@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,7 @@ from transformers import set_seed
 
 from scribblegen.configs import without_paths
 from scribblegen.trainers.base.dry_run import DataFound
-from scribblegen.trainers.base.subset_training import (
-    checkpoint_of,
-)
+from scribblegen.trainers.base.subset_training import checkpoint_of
 from scribblegen.trainers.judge import Judge
 from scribblegen.trainers.segmentation.config import CROP, SegmentationConfig
 from scribblegen.trainers.segmentation.data import SegmentationRows, open_rows
@@ -33,6 +31,7 @@ from scribblegen.trainers.segmentation.row_selection import (
 from scribblegen.trainers.segmentation.schemes import Scheme
 from scribblegen.trainers.segmentation.trainer import SegmentationTrainer
 from scribblegen.trainers.segmentation.views import SchemeSampler, Views, WholeImages
+from scribblegen.trainers.segmentation.without_photographs import check_photographs
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +41,7 @@ class SegmentationData:
     """What a training reads, opened and checked."""
 
     training: SegmentationRows
-    selection: SegmentationRows | None  # kept apart, to choose the best checkpoint by
+    selection: SegmentationRows | None  # kept apart, to choose the best checkpoint by; hides alike
     report: SegmentationRows | None
 
 
@@ -50,10 +49,10 @@ def open_data(config: SegmentationConfig) -> SegmentationData:
     """Opens all subsets before any work.
 
     Raises:
-        ValueError: a subset, split, label or map is missing, or classes disagree.
+        ValueError: a subset, split, label or map is missing, classes disagree, or an option needs
+            photographs where there are none, or an unseen class is no class.
     """
-    if config.real is None:
-        raise ValueError("`real` must be given: the REPO or REPO:subset of the photographs.")
+    check_photographs(config)
     training = open_rows(config.real, config.synthetic, labels=config.labels, maps=config.maps())
     report = selection = None
     if config.eval_split:
@@ -61,10 +60,14 @@ def open_data(config: SegmentationConfig) -> SegmentationData:
             config.eval_data or config.real, [], labels=config.eval_labels, split=config.eval_split
         )
         if report.classes.names != training.classes.names:
+            trained_on = config.real or config.synthetic[0]
             raise ValueError(
-                f"{config.eval_data} and {config.real} must have the same classes. They have "
-                f"{report.classes.names} and {training.classes.names}."
+                f"{config.eval_data} and {trained_on} must have the same classes, in the same "
+                f"order. They have {report.classes.names} and {training.classes.names}."
             )
+    unseen = config.unseen_ids(training.classes.names)
+    if config.hide_unseen:
+        training = replace(training, hidden=unseen)
     if config.selection_share:
         training, selection = split_off(training, config.selection_share, config.seed)
     if config.max_source_distance is not None:
@@ -94,7 +97,7 @@ def open_training(
 ) -> Opened:
     """Opens and checks all that a training needs; `args` are for the Trainer."""
     data = open_data(config)
-    where = f"`real` {config.real}"
+    where = f"`real` {config.real}" if config.real else f"`synthetic` {', '.join(config.synthetic)}"
     checked = check_rows(data.training, where)
     remarks = coverage(checked, data.training.classes.names, where)
     measured = [
@@ -133,19 +136,19 @@ def open_training(
     trainer = trainer_type(
         model,
         args,
-        SchemeSampler(_scheme(config, training)),
+        SchemeSampler(_scheme(config, training), config.splicing()),
         train_dataset=views,
         eval_dataset=monitored or report,
         processing_class=processor,
         **norm,
     )
     found = DataFound(
-        real=without_paths({"real": config.real})["real"],
+        real=without_paths({"real": config.real})["real"] or "",
         photographs=training.num_real,
         twins=num_twins(training),
         unpaired=num_unpaired(training),
         rows_checked=checked.rows + sum(each.rows for each in measured),
-        classes=checked.photographs_of(training.classes.names),
+        classes=checked.images_of(training.classes.names),
         remarks=tuple(remarks),
     )
     return Opened(trainer, found, identity, checkpoint, report, monitored)
@@ -158,18 +161,18 @@ def _scheme(config: SegmentationConfig, rows: SegmentationRows) -> Scheme:
         twin_sets=rows.twin_sets,
         twins_per_real=config.twins_per_real,
         replacement_rate=config.replacement_rate,
-        num_epochs=_num_epochs(config, rows.num_real),
+        num_epochs=_num_epochs(config, rows.num_real or len(rows)),
         iteration_matched=config.iteration_matched,
         seed=config.seed,
     )
 
 
-def _num_epochs(config: SegmentationConfig, num_real: int) -> int:
+def _num_epochs(config: SegmentationConfig, epoch_length: int) -> int:
     """Epochs of the whole training, for schemes that change with them."""
     if config.max_steps <= 0:
         return math.ceil(config.num_train_epochs)
     samples = config.train_batch_size * config.gradient_accumulation_steps * config.world_size
-    return max(1, math.ceil(config.max_steps * samples / num_real))
+    return max(1, math.ceil(config.max_steps * samples / epoch_length))
 
 
 def _agreed_twins(rows: SegmentationRows, config: SegmentationConfig) -> SegmentationRows:

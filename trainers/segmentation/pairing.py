@@ -41,7 +41,8 @@ def pair(
     Args:
         twin_set: the set without rows, its name and order.
         twin_ids: the `source_id` of each of its rows; None where a row has none.
-        source_ids: the ids of the photographs, in their order.
+        source_ids: the ids of the photographs, in their order; where there are none, all is a
+            pool.
         first: number of the set's first row in the table of all rows.
     """
     places = {source_id: place for place, source_id in enumerate(source_ids)}
@@ -53,6 +54,8 @@ def pair(
             without.append(twin_id)
         else:
             rows[place].append(number)
+    if not source_ids:
+        return replace(twin_set, pool=tuple(range(first, first + len(twin_ids))))
     if len(without) == len(twin_ids):
         logger.info(
             "%s: none of its %d rows is of one of the %d photographs (the first is of %s): they "

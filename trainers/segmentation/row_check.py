@@ -25,15 +25,20 @@ class RowsChecked:
         rows: how many were looked at.
         drawn: (N, K) bool, of which classes the label of each photograph has a pixel.
         held: (K,) bool, of which classes any map of class ids of any row has one.
+        synthetic: (K,) int64, in how many of the synthetic images that were looked at the label has
+            a pixel of each class.
     """
 
     rows: int
     drawn: np.ndarray
     held: np.ndarray
+    synthetic: np.ndarray
 
-    def photographs_of(self, names: Sequence[str]) -> dict[str, int]:
-        """In how many photographs each class is labelled, by name."""
-        return dict(zip(names, self.drawn.sum(axis=0).tolist(), strict=True))
+    def images_of(self, names: Sequence[str]) -> dict[str, int]:
+        """In how many photographs each class is labelled, by name; without any, in how many of the
+        synthetic images that were looked at."""
+        counts = self.drawn.sum(axis=0) if len(self.drawn) else self.synthetic
+        return dict(zip(names, counts.tolist(), strict=True))
 
 
 def check_rows(rows: SegmentationRows, where: str) -> RowsChecked:
@@ -52,6 +57,7 @@ def check_rows(rows: SegmentationRows, where: str) -> RowsChecked:
     faults: list[str] = []
     drawn = np.zeros((rows.num_real, len(rows.classes)), bool)
     held = np.zeros(len(rows.classes), bool)
+    synthetic = np.zeros(len(rows.classes), np.int64)
     looked_at = _looked_at(rows)
     for row in looked_at:
         try:
@@ -61,6 +67,8 @@ def check_rows(rows: SegmentationRows, where: str) -> RowsChecked:
             continue
         if row < rows.num_real:
             drawn[row, found[LABEL]] = True
+        else:
+            synthetic[found[LABEL]] += 1
         for ids in found.values():
             held[ids] = True
     if faults:
@@ -70,7 +78,7 @@ def check_rows(rows: SegmentationRows, where: str) -> RowsChecked:
             f"{len(looked_at)} rows that were looked at {len(faults)} cannot be used: "
             f"{'; '.join(faults[:_MOST_SHOWN])}{more}. Write the subset again without them."
         )
-    return RowsChecked(len(looked_at), drawn, held)
+    return RowsChecked(len(looked_at), drawn, held, synthetic)
 
 
 def coverage(checked: RowsChecked, names: Sequence[str], where: str) -> list[str]:
@@ -127,7 +135,8 @@ def _ids(rows: SegmentationRows, row: int) -> dict[str, list[int]]:
         # The whole row says what is wrong; or that a header misled, of an image that is turned.
         read = rows.read(row)
         maps = {name: read[name] for name, k in rows.maps.items() if isinstance(k, LabelMap)}
-    return {name: [v for v in values_of(ids) if v != IGNORE_INDEX] for name, ids in maps.items()}
+    unsaid = {IGNORE_INDEX, *rows.hidden_of(row)}
+    return {name: [v for v in values_of(ids) if v not in unsaid] for name, ids in maps.items()}
 
 
 def _maps(rows: SegmentationRows, row: int) -> Iterator[tuple[str, np.ndarray]]:

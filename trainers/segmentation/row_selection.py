@@ -45,7 +45,11 @@ def split_off(
     real = rows.tables[0]
     training = replace(rows, tables=(real.select(kept), *rows.tables[1:]), twin_sets=twin_sets)
     selection = SegmentationRows(
-        rows.classes, (real.select(apart),), rows.label_columns[:1], twin_sets=()
+        rows.classes,
+        (real.select(apart),),
+        rows.label_columns[:1],
+        twin_sets=(),
+        hidden=rows.hidden,
     )
     return training, selection
 

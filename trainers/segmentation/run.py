@@ -71,7 +71,7 @@ def train_segmentation(
     measured = train_and_measure(trainer, identity, measure, opened.checkpoint)
     if trainer.is_world_process_zero():
         card = render_segmentation_card(
-            identity,
+            {**identity, "unseen_classes": [names[number] for number in trainer.unseen]},
             measured,
             weights=str(PACKAGED_BACKBONES.get(str(config.backbone), "")),
             **card_arguments(trainer, "train-segmentation"),
@@ -83,9 +83,11 @@ def train_segmentation(
 def _measure(
     trainer: SegmentationTrainer, images: WholeImages, prefix: str, names: tuple[str, ...]
 ) -> dict[str, Any]:
-    """`<prefix>_mean_iou`, ..., and intersection over union and accuracy of every class."""
+    """`<prefix>_mean_iou`, ..., and intersection over union and accuracy of every class; where some
+    are unseen, `<prefix>_mean_iou_seen`, `_unseen` and `<prefix>_harmonic_mean_iou` too."""
     output = trainer.predict(images, metric_key_prefix=prefix)
-    found = scores(np.asarray(output.predictions).sum(axis=0, dtype=np.int64))
+    matrix = np.asarray(output.predictions).sum(axis=0, dtype=np.int64)
+    found = scores(matrix, trainer.unseen)
     measured: dict[str, Any] = {
         f"{prefix}_{k}": v for k, v in found.items() if isinstance(v, float)
     }

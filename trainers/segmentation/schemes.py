@@ -8,6 +8,8 @@ twins of every photograph (`append`, `curriculum`, `adaptive`, `synthetic_only`,
 draws as many of a pool as those would be, none twice, and all of a pool that has fewer. Where it
 draws one twin of one photograph (`uniform`, `replacement`), any image of a pool is as good as a
 twin, and a pool is chosen as often as a set of twins.
+
+Without photographs there are pools alone, and an epoch of `synthetic_only` draws all of each, once.
 """
 
 from collections.abc import Sequence
@@ -27,6 +29,7 @@ SCHEMES = (
     "synthetic_only",
     "pretrain",
 )
+SYNTHETIC_ONLY = "synthetic_only"  # the one that can do without photographs
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,14 @@ class Scheme:
 
     Args:
         name: one of `SCHEMES`.
-        num_real: real rows, numbered from 0.
+        num_real: real rows, numbered from 0; none for synthetic images alone.
         twin_sets: in any order; not needed for `none`.
         twins_per_real: twins drawn for every photograph, by every scheme but `replacement`.
         replacement_rate: probability that a twin stands in for the real photograph.
         num_epochs: epochs of the whole training, which `curriculum` and `pretrain` share out.
         iteration_matched: an epoch draws `num_real` rows whatever the scheme, so that all schemes
-            take equally many steps; False: the reference's longer epochs.
+            take equally many steps; False: the reference's longer epochs. Of no effect without
+            photographs.
         seed: what order and choice are drawn from.
     """
 
@@ -86,6 +90,11 @@ class Scheme:
             raise ValueError(f"`scheme` must be one of {SCHEMES}. Got {self.name!r}.")
         if self.name != "none" and not any(s.all_rows for s in self.twin_sets):
             raise ValueError(f"`synthetic` must name a subset with twins for scheme {self.name}.")
+        if not self.num_real and self.name != SYNTHETIC_ONLY:
+            raise ValueError(
+                f"`scheme` must be {SYNTHETIC_ONLY} where there are no photographs. "
+                f"Got {self.name!r}."
+            )
         if self.twins_per_real < 1:
             raise ValueError(f"`twins_per_real` must be at least 1. Got {self.twins_per_real}.")
         if not 0 <= self.replacement_rate <= 1:
@@ -96,7 +105,7 @@ class Scheme:
     @property
     def epoch_length(self) -> int:
         """Rows that an epoch draws, the longest where sets of unequal size make unequal epochs."""
-        if self.iteration_matched:
+        if self._is_matched:
             return self.num_real
         staged = self.name in ("curriculum", "adaptive")
         stages = range(len(self.twin_sets)) if staged else (None,)
@@ -109,7 +118,7 @@ class Scheme:
             number: from 0.
             stage: of `adaptive`: which twin set it draws from; by `number` if None.
         """
-        if not self.iteration_matched:
+        if not self._is_matched:
             return self._round(number, number, stage)
         # Rounds as the scheme makes them, one after the other, cut into epochs of equal length.
         rows: list[int] = []
@@ -124,6 +133,10 @@ class Scheme:
     def stage(self, epoch: int) -> int:
         """The twin set that a curriculum draws from: equal shares of the epochs, in order."""
         return min(len(self.twin_sets) - 1, epoch * len(self.twin_sets) // self.num_epochs)
+
+    @property
+    def _is_matched(self) -> bool:
+        return self.iteration_matched and self.num_real > 0
 
     def _round(self, index: int, epoch: int, stage: int | None) -> list[int]:
         """Every row that the scheme draws once, shuffled."""
@@ -154,13 +167,14 @@ class Scheme:
         return [row for s in sets for row in self._some(rng, s)]
 
     def _some(self, rng: np.random.Generator, twin_set: TwinSet) -> list[int]:
-        """Up to `twins_per_real` twins of every photograph in one set, or as many of a pool; none
-        twice."""
+        """Up to `twins_per_real` twins of every photograph in one set, or as many of a pool, of
+        which all where there are no photographs; none twice."""
         most = self.twins_per_real
         drawn = [rows[i] for rows in twin_set.rows for i in rng.permutation(len(rows))[:most]]
         pool = twin_set.pool
         if pool:
-            drawn += [pool[i] for i in rng.permutation(len(pool))[: most * self.num_real]]
+            count = most * self.num_real if self.num_real else len(pool)
+            drawn += [pool[i] for i in rng.permutation(len(pool))[:count]]
         return drawn
 
     def _drawn(

@@ -33,6 +33,7 @@ from scribblegen.trainers.segmentation.scribble_terms import scribble_terms
 from scribblegen.trainers.segmentation.terms import num_counted, weighed_losses
 from scribblegen.trainers.segmentation.training_terms import training_terms
 from scribblegen.trainers.segmentation.views import SchemeSampler, as_pixels, collated
+from scribblegen.trainers.segmentation.zero_shot_options import ZeroShotOptions
 
 _AUXILIARY_WEIGHT = 0.4  # of UperNet's and DPT's second head, as in their own losses
 _MEASUREMENTS = 20  # of a whole training, by the adaptive scheme
@@ -73,10 +74,13 @@ class SegmentationTrainer(Trainer):
             model=model,
             args=args,
             data_collator=collated,
-            compute_metrics=_summed_scores,
+            compute_metrics=self._summed_scores,
             **options,
         )
         self.config = args
+        self.unseen: tuple[int, ...] = ()  # classes that are reported apart
+        if isinstance(args, ZeroShotOptions):
+            self.unseen = args.unseen_ids(list(model.config.id2label.values()))
         self.sampler = sampler
         self.inference = args.inference()
         self.loss_is_scaled_for_ga = True
@@ -286,7 +290,7 @@ class SegmentationTrainer(Trainer):
         best = str(self.state.best_model_checkpoint)
         restore_weights(self.model, "load_best_model_at_end", best, config=self.model.config)
 
-
-def _summed_scores(prediction: Any) -> dict[str, float]:
-    found = scores(np.asarray(prediction.predictions).sum(axis=0, dtype=np.int64))
-    return {key: value for key, value in found.items() if isinstance(value, float)}
+    def _summed_scores(self, prediction: Any) -> dict[str, float]:
+        matrix = np.asarray(prediction.predictions).sum(axis=0, dtype=np.int64)
+        found = scores(matrix, self.unseen)
+        return {key: value for key, value in found.items() if isinstance(value, float)}

@@ -1,7 +1,7 @@
 """What an epoch shows of the rows: random views for training, whole images for measuring."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,25 +14,39 @@ from scribblegen.trainers.segmentation.augmentation import Augmentation, centre_
 from scribblegen.trainers.segmentation.data import SegmentationRows
 from scribblegen.trainers.segmentation.maps import LABEL, LabelMap
 from scribblegen.trainers.segmentation.schemes import Scheme
+from scribblegen.trainers.segmentation.splicing import Splicing, mosaic
 
 
 @dataclass(frozen=True)
 class View:
-    """One draw: a row, and what seeds its augmentation."""
+    """One draw: a row, and what seeds its augmentation.
+
+    Args:
+        row: that is drawn.
+        epoch, position: when.
+        grid: rows and columns of a mosaic; (1, 1) for a view of the row alone.
+        tiles: the row in each tile of the mosaic, in reading order, `row` among them.
+    """
 
     row: int
     epoch: int
     position: int
+    grid: tuple[int, int] = (1, 1)
+    tiles: tuple[int, ...] = ()
 
 
 class SchemeSampler(torch.utils.data.Sampler[View]):
     """The views of one epoch after the other, for a `DataLoader` over `Views`.
 
     Made in the main process, so that a schedule advances whatever workers read, persistent or not.
+
+    Args:
+        scheme: says which rows an epoch draws.
+        splicing: makes mosaics of them, if any; of a view by its epoch and position alone.
     """
 
-    def __init__(self, scheme: Scheme) -> None:
-        self.scheme = scheme
+    def __init__(self, scheme: Scheme, splicing: Splicing | None = None) -> None:
+        self.scheme, self.splicing = scheme, splicing
         self.epoch = 0
         self.stage: int | None = None  # of the adaptive scheme
 
@@ -44,8 +58,14 @@ class SchemeSampler(torch.utils.data.Sampler[View]):
         return self.scheme.epoch_length
 
     def __iter__(self) -> Iterator[View]:
-        for position, row in enumerate(self.scheme.epoch(self.epoch, self.stage)):
-            yield View(row, self.epoch, position)
+        rows = self.scheme.epoch(self.epoch, self.stage)
+        epoch = self.epoch
+        for position, row in enumerate(rows):
+            if self.splicing is None:
+                yield View(row, epoch, position)
+            else:
+                rng = numpy_generator(self.scheme.seed, "splice", epoch, position)
+                yield View(row, epoch, position, *self.splicing.draw(rows, position, rng))
 
 
 class Views(torch.utils.data.Dataset[dict[str, Tensor]]):
@@ -54,8 +74,10 @@ class Views(torch.utils.data.Dataset[dict[str, Tensor]]):
     They are `pixel_values` (3, H, W) uint8, `labels` (H, W) int64, every other map of the rows
     under its own name, (H, W), class ids int64 and weights in their own type, `inside` (H, W) bool,
     where the view shows the image, and `drawn` (255,) bool, the classes of which the label of the
-    whole image has a pixel, also where the view cuts it off. Bytes, not floats: a quarter of the
-    memory to move, and the device normalises them faster.
+    whole image has a pixel, also where the view cuts it off, or may have one that is hidden. Of a
+    mosaic these are the classes of all its images, and none where an image has no label, which may
+    show any class. Bytes, not floats: a quarter of the memory to move, and the device normalises
+    them faster.
 
     Args:
         rows: what is read.
@@ -73,6 +95,8 @@ class Views(torch.utils.data.Dataset[dict[str, Tensor]]):
         cache_bytes: int = 0,
     ) -> None:
         self.rows, self.augmentation, self.seed = rows, augmentation, seed
+        # A mosaic fills its view: its tiles are resized, cut and mirrored each by itself.
+        self._of_mosaics = replace(augmentation, scale=(1.0, 1.0), flip=0.0)
         self._free = cache_bytes
         self._kept: dict[int, dict[str, np.ndarray]] = {}
 
@@ -81,10 +105,12 @@ class Views(torch.utils.data.Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, view: View) -> dict[str, Tensor]:
         rng = numpy_generator(self.seed, "view", view.epoch, view.position)
-        read = self.read(view.row)
-        shown = self.augmentation(read, rng)
-        drawn = torch.zeros(IGNORE_INDEX, dtype=torch.bool)
-        drawn[present_classes(read[LABEL])] = True
+        if view.grid == (1, 1):
+            read = self.read(view.row)
+            shown, drawn = self.augmentation(read, rng), self._drawn(view.row, read)
+        else:
+            spliced, drawn = self._spliced(view)
+            shown = self._of_mosaics(spliced, rng)
         sample = {
             "pixel_values": as_pixels(shown["image"]),
             "labels": as_ids(shown[LABEL]),
@@ -96,6 +122,33 @@ class Views(torch.utils.data.Dataset[dict[str, Tensor]]):
                 ids = isinstance(kind, LabelMap)
                 sample[name] = as_ids(shown[name]) if ids else torch.tensor(shown[name])
         return sample
+
+    def _spliced(self, view: View) -> tuple[dict[str, np.ndarray], Tensor]:
+        """A mosaic as if it were a row, and the classes of its images."""
+        drawn: list[Tensor] = []
+
+        def read(row: int) -> Mapping[str, np.ndarray]:
+            values = self.read(row)
+            drawn.append(self._drawn(row, values))
+            return values
+
+        spliced = mosaic(
+            map(read, view.tiles),
+            view.grid,
+            self.augmentation.crop_size,
+            self.augmentation.maps,
+            flip=self.augmentation.flip,
+            rng=numpy_generator(self.seed, "tiles", view.epoch, view.position),
+        )
+        each = torch.stack(drawn)
+        return spliced, each.any(dim=0) & each.any(dim=1).all()
+
+    def _drawn(self, row: int, read: Mapping[str, np.ndarray]) -> Tensor:
+        drawn = torch.zeros(IGNORE_INDEX, dtype=torch.bool)
+        if present := present_classes(read[LABEL]):
+            # A class that is hidden may be there.
+            drawn[[*present, *self.rows.hidden_of(row)]] = True
+        return drawn
 
     def read(self, row: int) -> Mapping[str, np.ndarray]:
         """Image and maps of a row as they are, see `SegmentationRows.read`."""

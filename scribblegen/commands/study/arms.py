@@ -143,7 +143,7 @@ def _parsed(name: str, arm: dict[str, Any], segmentation: Sequence[str]) -> dict
     try:
         (config,) = parse_configs(
             (SegmentationConfig,),
-            [*segmentation, *to_arguments(arm)],
+            [f"--real={name}", *segmentation, *to_arguments(arm)],  # what the study will give
             program="scribblegen study",
             description=f"Arm {name}.",
         )
