@@ -224,31 +224,3 @@ class SubsetConfig(PhotographsConfig):
         None, "REPO:subset, such as me/twins:guidance2-encode0.5: Hub id or folder; `real` if REPO."
     )
     subset_revision: str | None = option(None, "Revision of that repository on the Hub.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PromptsConfig:
-    """Prompts made from class names, for methods that start from text."""
-
-    classes: str | None = option(
-        None,
-        "voc, ade20k, a classes.json or text file, or names separated by commas; background gets "
-        "no prompt.",
-    )
-    prompt_templates: list[str] = option(
-        ["Photo of a {class}"],
-        "Texts with {class} where the name goes; each class takes them in turn.",
-    )
-    num_samples: int | None = option(
-        None, "Prompts, shared out evenly among the classes; one of each template if unset."
-    )
-
-    def __post_init__(self) -> None:
-        lacking = [text for text in self.prompt_templates if "{class}" not in text]
-        if lacking or not self.prompt_templates:
-            raise ValueError(
-                "`prompt_templates` must be one or more texts that hold {class}. "
-                f"Got {lacking or self.prompt_templates}."
-            )
-        if self.num_samples is not None and self.num_samples < 1:
-            raise ValueError(f"`num_samples` must be at least 1. Got {self.num_samples}.")

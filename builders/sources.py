@@ -33,7 +33,10 @@ SOURCES = {
     ),
     "hub": Entry(f"{_CONFIGS}:HubConfig", "scribblegen.builders.hub:HubSource"),
     "subset": Entry(f"{_CONFIGS}:SubsetConfig", "scribblegen.builders.subset:SubsetSource"),
-    "prompts": Entry(f"{_CONFIGS}:PromptsConfig", "scribblegen.builders.prompts:PromptSource"),
+    "prompts": Entry(
+        "scribblegen.builders.prompts_config:PromptsConfig",
+        "scribblegen.builders.prompts:PromptSource",
+    ),
 }
 
 

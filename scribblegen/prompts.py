@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 PROMPT_STEM = "a high-quality, detailed, and professional image"
 PROMPT_MODES = ("classes", "stem", "caption")
+PROMPT_SOURCES = ("template", "captions", "file", "model", "scenes")
 
 
 @dataclass(frozen=True)
@@ -15,11 +16,30 @@ class Prompt:
         source_id: unique within the source.
         text: the prompt.
         class_ids: the classes that it names, in id order.
+        phrases: for each of them what stands for it in this text, as its class has it: name,
+            alias, sub-class; see `segmenting.phrases`.
+        prompt_source: where the text is from, one of `PROMPT_SOURCES`.
+
+    Raises:
+        ValueError: `phrases` are not those of `class_ids`, or nobody knows the `prompt_source`.
     """
 
     source_id: str
     text: str
     class_ids: tuple[int, ...]
+    phrases: tuple[tuple[str, ...], ...]
+    prompt_source: str
+
+    def __post_init__(self) -> None:
+        if len(self.phrases) != len(self.class_ids):
+            raise ValueError(
+                "`phrases` must be one entry for each of `class_ids`. Got "
+                f"{len(self.phrases)} for {len(self.class_ids)}."
+            )
+        if self.prompt_source not in PROMPT_SOURCES:
+            raise ValueError(
+                f"`prompt_source` must be one of {PROMPT_SOURCES}. Got {self.prompt_source!r}."
+            )
 
 
 def class_prompt(class_names: Sequence[str], stem: str = PROMPT_STEM) -> str:

@@ -11,10 +11,10 @@ from scribblegen.builders.config import (
     FolderConfig,
     HubConfig,
     PascalScribbleConfig,
-    PromptsConfig,
     ScenesConfig,
     SubsetConfig,
 )
+from scribblegen.builders.prompts_config import PromptsConfig
 from scribblegen.builders.sources import SOURCES, source_config_type
 from scribblegen.choices import Choice
 from scribblegen.configs import (
@@ -142,7 +142,9 @@ def test_every_option_of_every_config_survives_a_round_trip(
     values = {
         f.name: other_value(f.name, getattr(default, f.name), f.type) for f in fields(config_type)
     }
-    together = {k: v for k, v in values.items() if k != "held_out"}  # which excludes `test_ids`
+    # They exclude `test_ids`, `num_samples` and `prompt_file`.
+    exclude = ("held_out", "images_per_class", "classes_per_prompt", "prompt_model")
+    together = {k: v for k, v in values.items() if k not in exclude}
     changed = config_type(**together)
     assert all(getattr(changed, name) != getattr(default, name) for name in together)
     for config in (default, changed):

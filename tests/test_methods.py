@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from datasets import Features, Value
 
-from scribblegen.builders.config import PromptsConfig
 from scribblegen.builders.prompts import PromptSource
+from scribblegen.builders.prompts_config import PromptsConfig
 from scribblegen.methods import table
 from scribblegen.methods.base import Place, Record, Shared, Subset
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig

@@ -17,10 +17,10 @@ from scribblegen.builders.config import (
     FolderConfig,
     HubConfig,
     PascalScribbleConfig,
-    PromptsConfig,
     ScenesConfig,
     SubsetConfig,
 )
+from scribblegen.builders.prompts_config import PromptsConfig
 from scribblegen.builders.sources import (
     SOURCES,
     open_source,
@@ -148,61 +148,6 @@ def test_strokes_of_a_reduced_photograph_are_reduced_with_it(tmp_path: Path) -> 
     small = open_source(config).read(0)
     assert small.scribble.shape == (30, 40) and small.scribble[5, 8] == 0
     assert small.scribble[5, 30] == 1 and small.scribble[20, 20] == 255
-
-
-# Prompts
-
-
-def test_prompts_go_round_the_classes_and_each_class_round_the_templates() -> None:
-    config = PromptsConfig(
-        classes="background,cat,potted plant",
-        prompt_templates=["Photo of a {class}", "A {class} at night, {rain}"],
-        num_samples=5,
-    )
-    source = open_source(config)
-    assert [source.read(i) for i in range(len(source))] == [
-        Prompt("cat-000000", "Photo of a cat", (1,)),
-        Prompt("potted_plant-000000", "Photo of a potted plant", (2,)),
-        Prompt("cat-000001", "A cat at night, {rain}", (1,)),
-        Prompt("potted_plant-000001", "A potted plant at night, {rain}", (2,)),
-        Prompt("cat-000002", "Photo of a cat", (1,)),
-    ]
-    assert source.read(-1) == source.read(4)
-    assert open_source(config, "validation") is open_source(config, "test") is None
-
-
-def test_without_a_number_every_template_is_there_once_for_every_class() -> None:
-    source = open_source(PromptsConfig(classes="voc", prompt_templates=["A {class}", "{class}"]))
-    texts = [source.read(i).text for i in range(len(source))]
-    assert len(texts) == len(set(texts)) == 40 and "A background" not in texts
-
-
-def test_more_prompts_leave_those_before_them_as_they_are() -> None:
-    few, many = (open_source(PromptsConfig(classes="cat,dog,cow", num_samples=n)) for n in (4, 400))
-    assert few.source_ids == many.source_ids[:4] and len(set(many.source_ids)) == 400
-    assert [few.read(i) for i in range(4)] == [many.read(i) for i in range(4)]
-
-
-def test_the_fingerprint_of_prompts_tells_of_every_change() -> None:
-    options: list[dict[str, Any]] = [
-        {},
-        {"classes": "cat,cow"},
-        {"num_samples": 3},
-        {"prompt_templates": ["A {class}"]},
-    ]
-    made = [open_source(PromptsConfig(**{"classes": "cat,dog", **o})) for o in options]
-    prints = [source.fingerprint() for source in made]
-    assert len(set(prints)) == len(prints)
-    assert open_source(PromptsConfig(classes="cat,dog")).fingerprint() == prints[0]
-
-
-def test_prompts_need_a_class_besides_background(tmp_path: Path) -> None:
-    names = tmp_path / "classes.txt"
-    names.write_text("background\n")
-    with pytest.raises(ValueError, match="`classes` must be given for source prompts"):
-        open_source(PromptsConfig())
-    with pytest.raises(ValueError, match="`classes` must hold one besides background"):
-        open_source(PromptsConfig(classes=str(names)))
 
 
 # Rows of a subset
