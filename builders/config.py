@@ -8,23 +8,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from scribblegen.configs import option
+from scribblegen.parts import parse_part
 from scribblegen.pixel_limits import LARGEST_MAX_PIXELS, MAX_PIXELS
 from scribblegen.scribbles.label_conventions import CONVENTIONS, parse_label_map
 
 SCRIBBLE_ORIGINS = ("auto", "files", "simulate", "mask")
-
-
-def parse_part(text: str) -> tuple[int, int]:
-    """`1/5` -> (1, 5): the first of five parts.
-
-    Raises:
-        ValueError: it is no part of at least two.
-    """
-    part, slash, parts = text.partition("/")
-    if slash and part.isdecimal() and parts.isdecimal() and len(parts) < 10:
-        if 1 <= int(part) <= int(parts) and int(parts) > 1:
-            return int(part), int(parts)
-    raise ValueError(f"`held_out` must be a part of two or more, such as 1/5. Got {text!r}.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Finished shards -> a dataset repository: card, class names, and the picture of its grid."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +13,7 @@ from datasets import ClassLabel, Features, Image, List, Value
 
 from scribblegen.builders.run_gallery import GALLERY, Drawn, write_gallery
 from scribblegen.builders.run_records import run_manifest, run_options, training_shards
-from scribblegen.builders.shard_columns import has_scores, read_scores
+from scribblegen.builders.shard_columns import count_classes, has_column, read_scores
 from scribblegen.cards.dataset import render_dataset_card
 from scribblegen.parquet_files import reading_shard
 from scribblegen.runs.atomic_files import write_atomically
@@ -64,6 +65,7 @@ def dataset_card(
         example=_example(folder, manifest),
         columns=_columns(folder, manifest),
         scores=_mean_scores(folder, manifest),
+        class_rows=_class_rows(folder, manifest),
         run_folder=run_folder,
         gallery=gallery,
     )
@@ -105,13 +107,26 @@ def _mean_scores(folder: Path, manifest: dict[str, Any]) -> dict[str, dict[str, 
     found = {}
     for subset in manifest["subsets"]:
         shards = training_shards(folder, subset)
-        if not shards or not has_scores(shards[0]):
+        if not shards or not has_column(shards[0], "scores"):
             continue
         scores = pa.concat_tables(map(read_scores, shards), promote_options="default")
         means = {name: pc.mean(scores[name]).as_py() for name in scores.column_names}
         found[subset["subset"]] = {
             name.removeprefix("scores."): mean for name, mean in means.items() if mean is not None
         }
+    return found
+
+
+def _class_rows(folder: Path, manifest: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """In how many rows of each subset's training split each class is, by name, in id order."""
+    names = [c["name"] for c in manifest["classes"]]
+    found = {}
+    for subset in manifest["subsets"]:
+        counts: Counter[int] = Counter()
+        for shard in training_shards(folder, subset):
+            if has_column(shard, "classes"):
+                counts.update(count_classes(shard, len(names)))
+        found[subset["subset"]] = {name: counts[k] for k, name in enumerate(names) if counts[k]}
     return found
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import Image
 
@@ -32,10 +33,21 @@ def read_pictures(shards: Sequence[Shard], columns: Sequence[str]) -> Iterator[d
                 yield from batch.to_pylist()
 
 
-def has_scores(shard: Shard) -> bool:
-    """Whether a shard has the column `scores`; raises as `read_pictures`."""
+def has_column(shard: Shard, name: str) -> bool:
+    """Whether a shard has a column; raises as `read_pictures`."""
     with reading_shard(shard.path):
-        return "scores" in pq.read_schema(shard.path).names
+        return name in pq.read_schema(shard.path).names
+
+
+def count_classes(shard: Shard, num_classes: int) -> dict[int, int]:
+    """In how many rows of a shard each class is, by id; raises as `read_pictures`."""
+    with reading_shard(shard.path):
+        column = pq.read_table(shard.path, columns=["classes"])["classes"]
+        found = pc.value_counts(pc.list_flatten(column)).to_pylist()
+        counts = {entry["values"]: entry["counts"] for entry in found}
+        if not all(type(k) is int and 0 <= k < num_classes for k in counts):
+            raise ValueError("its column `classes` must hold classes")
+        return counts
 
 
 def read_scores(shard: Shard) -> pa.Table:

@@ -6,9 +6,10 @@ Nothing heavy is imported before a source is opened: the command line reads the 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scribblegen.builders.config import LabelFilesConfig, PhotographsConfig, parse_part
+from scribblegen.builders.config import LabelFilesConfig, PhotographsConfig
 from scribblegen.choices import Choice, import_name
 from scribblegen.configs import to_dict
+from scribblegen.parts import parse_part
 from scribblegen.text_files import shown
 
 if TYPE_CHECKING:

@@ -12,18 +12,21 @@ from scribblegen.builders.config import SubsetConfig
 from scribblegen.builders.rows import RowSource, split_rows
 from scribblegen.classes import Classes, load_classes
 from scribblegen.parquet_files import opening_rows
-from scribblegen.records import DEFAULT_SUBSET, Sample
+from scribblegen.records import DEFAULT_SUBSET, Sample, row_id
 from scribblegen.runs.manifest import MANIFEST, finished_shards, read_manifest
 from scribblegen.subset_name import SubsetName
 from scribblegen.text_files import shown_message
 
-# What trainings read of a twin beside its pictures: its photograph, its order, how good it is.
-TWIN_COLUMNS = (
+# What is said of a synthetic image beside its pictures: its photograph, its order, how it was made
+# and how good it is.
+CARRIED_COLUMNS = (
     "replicate",
     "guidance_scale",
     "encode_ratio",
     "num_inference_steps",
     "seed",
+    "prompt_source",
+    "thresholds",
     "scores",
 )
 
@@ -82,7 +85,8 @@ class SubsetSource(RowSource):
             "caption": "prompt" if "prompt" in rows.column_names else None,
         }
         super().__init__(rows, columns, classes, _row_ids(rows), config)
-        names = [name for name in TWIN_COLUMNS if name in rows.column_names]
+        self.subset, self.columns_there = name.subset, dict(rows.features)
+        names = [name for name in CARRIED_COLUMNS if name in rows.column_names]
         names = ["source_id", *names] if names else []
         self.carried = {name: rows.features[name] for name in names}
         self._carried = rows.select_columns(names) if names else rows
@@ -139,4 +143,4 @@ def _row_ids(rows: datasets.Dataset) -> list[str]:
     if "replicate" not in rows.column_names:
         return ids
     replicates = list(rows["replicate"])
-    return [f"{i}-r{r}" if r else i for i, r in zip(ids, replicates, strict=True)]
+    return [row_id(i, r) for i, r in zip(ids, replicates, strict=True)]

@@ -31,6 +31,7 @@ def render_dataset_card(
     example: dict[str, Any] | None = None,
     columns: dict[str, str] | None = None,
     scores: dict[str, dict[str, float]] | None = None,
+    class_rows: dict[str, dict[str, int]] | None = None,
     run_folder: str = "run",
     gallery: str = "assets/grid.png",
 ) -> str:
@@ -44,6 +45,7 @@ def render_dataset_card(
         example: one generated record without its pictures.
         columns: the columns of all subsets, each with its type in words.
         scores: the mean `scores` of each subset that has any.
+        class_rows: in how many rows of each subset each class is.
         run_folder, gallery: where the repository has the run's records and its picture.
     """
     subsets, means = subset_table(manifest), scores or {}
@@ -67,6 +69,8 @@ def render_dataset_card(
         rejections=rejections[:_SHOWN_REJECTIONS],
         num_rejections=len(rejections),
         reasons=reasons.most_common(),
+        kinds=Counter(r["reason"].partition(": ")[0] for r in rejections).most_common(),
+        class_rows=class_rows or {},
         complete=manifest["complete"],
         environment=manifest["environment"],
         version=manifest["scribblegen"],

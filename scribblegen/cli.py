@@ -16,6 +16,7 @@ COMMANDS = {
     "train-controlnet": "scribblegen.commands.train:train_controlnet",
     "train-segmentation": "scribblegen.commands.train:train_segmentation",
     "pseudo-label": "scribblegen.commands.pseudo_label:pseudo_label",
+    "prune": "scribblegen.commands.prune:prune",
     "train-classifier": "scribblegen.commands.train:train_classifier",
     "study": "scribblegen.commands.study.command:study",
     "train-autoencoder": "scribblegen.commands.train:train_autoencoder",
@@ -37,6 +38,7 @@ commands:
             a segmentor, on photographs, scribbles and twins
   pseudo-label
             photographs with scribbles -> a dataset with a pseudo label for each
+  prune     a subset with labels -> the same without those that held-out segmentors doubt
   train-classifier
             a classifier of the classes that scribbles name: what pseudo labels are read from
   study     which scheme helps, with how little data: every arm, fraction and seed, in one table

@@ -17,6 +17,7 @@ _KEPT = {
     "demo": f"Finished shards are kept: {_GO_ON}.",
     "build": f"Finished shards are kept: {_GO_ON}.",
     "pseudo-label": f"What is finished is kept: {_GO_ON}.",
+    "prune": f"What is finished is kept: {_GO_ON}.",
     "publish": "What was sent is kept: run the same command again to send the rest.",
     "preview": "Nothing was written.",
     "study": f"What is finished is kept: {_GO_ON}.",

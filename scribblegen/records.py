@@ -94,6 +94,16 @@ def real_features(classes: Classes) -> Features:
     )
 
 
+def row_id(source_id: str, replicate: int | None) -> str:
+    """The id of a row of a subset: several may be of one source.
+
+    Args:
+        source_id: as the row has it.
+        replicate: the number of a twin among those of its photograph; None where it has none.
+    """
+    return f"{source_id}-r{replicate}" if replicate else source_id
+
+
 def image_cell(data: bytes) -> dict[str, Any]:
     """An encoded picture as `datasets.Image` stores it; no path, which could tell of a disk."""
     return {"bytes": data, "path": None}

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from scribblegen.classes import Classes
 from scribblegen.file_names import safe_text, shown_path
 from scribblegen.images import BadImageError
+from scribblegen.parts import places_in_part
 from scribblegen.records import Rejection, Sample, check_sample
 from scribblegen.seeds import derive_seed
 from scribblegen.text_files import cut
@@ -21,11 +22,14 @@ class Source(ABC, Generic[Item]):
 
     A subclass says what kind of `item` it gives, lists `source_ids` when it is made, and makes one
     item in `load`. Where it reads twins, `carried` are the columns that its samples carry, each
-    with its type.
+    with its type. Where it reads the rows of a subset, `subset` is its name and `columns_there` all
+    its columns, each with its type.
     """
 
     item: type[Any]
     carried: Mapping[str, Any] = {}
+    subset: str | None = None
+    columns_there: Mapping[str, Any] = {}
 
     def __init__(self, classes: Classes, source_ids: Sequence[str]) -> None:
         repeated = len(source_ids) - len(set(source_ids))
@@ -102,6 +106,7 @@ class SelectedSource(Source[Item]):
         super().__init__(source.classes, [source.source_ids[i] for i in positions])
         self.source, self.positions, self.item = source, tuple(positions), source.item
         self.carried = source.carried
+        self.subset, self.columns_there = source.subset, source.columns_there
 
     def load(self, index: int) -> Item:
         return self.source.load(self.positions[index])
@@ -142,13 +147,7 @@ def select_part(
     Raises:
         ValueError: the source has fewer items than parts.
     """
-    if len(source) < parts:
-        raise ValueError(
-            f"`held_out` must be of at most as many parts as there are items, {len(source)}. "
-            f"Got {parts}."
-        )
-    order = sorted(range(len(source)), key=lambda i: derive_seed(0, "part", source.source_ids[i]))
-    inside = set(order[part - 1 :: parts])
+    inside = places_in_part(source.source_ids, part, parts)
     return SelectedSource(source, [i for i in range(len(source)) if (i in inside) != outside])
 
 

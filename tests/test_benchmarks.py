@@ -22,6 +22,7 @@ from tests.benchmarks.engine_speed import (
     random_cells,
 )
 from tests.benchmarks.gpu_speed import gpu_benchmarks
+from tests.benchmarks.pruning_quality import pruning_quality
 from tests.benchmarks.pseudo_label_quality import pseudo_label_quality, table
 from tests.benchmarks.pseudo_label_ways import Seen, stages, without_a_classifier
 from tests.benchmarks.reading_speed import reading_speed, write_scenes
@@ -159,3 +160,9 @@ def test_strokes_alone_label_every_pixel_and_keep_themselves(scenes):
             assert set(label.ravel()) == set(present_classes(sample.scribble))
             right.append((label == sample.mask).mean())
         assert sum(right) / len(right) > 0.6
+
+
+def test_as_many_rows_are_dropped_as_were_planted(tmp_path):
+    found = pruning_quality(tmp_path, scenes=10, size=32, folds=2, steps=1)
+    assert found["planted"] == found["dropped"] == 2
+    assert 0 <= found["auroc of 1 - cv_iou"] <= 1

@@ -24,15 +24,23 @@ class Judge:
         name: folder or Hub id of a semantic segmentation model and its processor.
         classes: that it must know, in this order; case and spaces of names do not matter.
         device: that it runs on.
+        option: what names it, for errors.
 
     Raises:
         ValueError: it knows other classes.
         OSError: there is no such model, its weights are pickled, or it cannot be shown a picture.
     """
 
-    def __init__(self, name: str, classes: Classes, device: torch.device) -> None:
-        self.model = load_segmentor("agreement_model", name).to(device).eval()
-        with loading("agreement_model", name, "has no image processor"):
+    def __init__(
+        self,
+        name: str,
+        classes: Classes,
+        device: torch.device,
+        *,
+        option: str = "agreement_model",
+    ) -> None:
+        self.model = load_segmentor(option, name).to(device).eval()
+        with loading(option, name, "has no image processor"):
             self.processor = AutoImageProcessor.from_pretrained(name)
         config = self.model.config
         names = [config.id2label.get(i) for i in range(config.num_labels)]
@@ -42,16 +50,15 @@ class Judge:
         ]
         if differing:
             raise ValueError(
-                f"`agreement_model` must know the {len(classes)} classes of the photographs, in "
+                f"`{option}` must know the {len(classes)} classes of the photographs, in "
                 f"their order. With {name} {len(differing)} differ: {', '.join(differing[:3])}"
                 f"{', ...' if len(differing) > 3 else ''}."
             )
         # Processors do not check what their files say; one picture tells, before any work.
-        with loading("agreement_model", name, "cannot be shown a picture"):
+        with loading(option, name, "cannot be shown a picture"):
             check_sides(self.processor)
             self.agreement(np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8))
 
-    @torch.inference_mode()
     def agreement(self, image: np.ndarray, label: np.ndarray) -> float:
         """The share of labelled pixels of which it says the same.
 
@@ -59,10 +66,24 @@ class Judge:
             image: (H, W, 3) uint8.
             label: (H, W) uint8 class ids, `IGNORE_INDEX` where nobody drew.
         """
+        return share_found(self.found(image, label.shape), label)
+
+    @torch.inference_mode()
+    def found(self, image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+        """The classes that it sees.
+
+        Args:
+            image: (H, W, 3) uint8.
+            size: height and width of what is asked for.
+
+        Returns:
+            Class ids of that size, int64.
+        """
         seen = self.processor(images=image, return_tensors="pt", input_data_format="channels_last")
         outputs = self.model(pixel_values=seen["pixel_values"].to(self.model.device))
-        (found,) = self.processor.post_process_semantic_segmentation(outputs, [label.shape])
-        return share_found(found.cpu().numpy(), label)
+        (found,) = self.processor.post_process_semantic_segmentation(outputs, [size])
+        classes: np.ndarray = found.cpu().numpy()
+        return classes
 
     def fingerprint(self) -> str:
         """Changes with any weight, and with how pictures are shown."""

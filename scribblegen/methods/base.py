@@ -39,6 +39,7 @@ class Subset:
         pictures: columns that the gallery shows of it, each with its heading. A `label` is drawn
             in class colours over the `image`.
         drawn: what a run's gallery shows beside them that is no column, by its heading.
+        selective: whether rows are left out because others are better: that most are is no fault.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Subset:
     generated: bool = True
     pictures: Mapping[str, str] = field(default_factory=dict)
     drawn: Mapping[str, Drawing] = field(default_factory=dict)
+    selective: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\w+-][\w.+-]*", self.name):

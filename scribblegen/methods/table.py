@@ -57,6 +57,11 @@ METHODS = {
         config="scribblegen.methods.photographs_config:PhotographsMethodConfig",
         open="scribblegen.methods.photographs:open_method",
     ),
+    "prune": Entry(
+        config="scribblegen.methods.prune_config:PruneConfig",
+        open="scribblegen.methods.prune:open_method",
+        source="subset",
+    ),
 }
 
 

@@ -45,12 +45,15 @@ def check_not_empty(
 def mostly_rejected(subsets: Sequence[Subset], units: Sequence[Mapping[str, Any]]) -> str | None:
     """A warning, where more than half of a subset's rows were rejected; of all of them in one.
 
+    Of a subset that is selective nothing is said.
+
     Args:
         subsets, units: as of `check_not_empty`.
     """
     asked = {
         s.name: s.records_per_item * sum(u["sources"] for u in units if s.name in u["files"])
         for s in subsets
+        if not s.selective
     }
     lost = {name: count - _num_rows(name, units) for name, count in asked.items()}
     named = [name for name in asked if 2 * lost[name] > asked[name]]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from scribblegen.configs import option
+from scribblegen.parts import parse_part
 from scribblegen.trainers.base.subset_config import SubsetTrainingConfig
 from scribblegen.trainers.segmentation.affinity_options import AffinityOptions
 from scribblegen.trainers.segmentation.augmentation import Augmentation
@@ -33,6 +34,11 @@ class SegmentationConfig(
         "learned, and `eval_data` reported.",
     )
     synthetic: list[str] = option([], "REPO:subset of each synthetic set.")
+    held_out: str | None = option(
+        None,
+        "Part of the synthetic images to keep from training, such as 1/3: the first of three "
+        "parts, chosen by `source_id`.",
+    )
     labels: str = option("scribble", "scribble or mask: which label of the photographs is learned.")
     scheme: str = option(
         "none",
@@ -173,6 +179,13 @@ class SegmentationConfig(
                 "`min_agreement` or `best_twins` must be given with `agreement_model`: they say "
                 "which twins stay."
             )
+        if self.held_out is not None:
+            parse_part(self.held_out)
+            if not self.synthetic:
+                raise ValueError(
+                    "`held_out` has no effect without `synthetic`: it is a part of the synthetic "
+                    f"images. Got {self.held_out!r}. Leave it out."
+                )
         if self.scheme == "none" and self.synthetic and self.real is None:
             self.scheme = SYNTHETIC_ONLY
         if self.scheme != "none" and not self.synthetic:

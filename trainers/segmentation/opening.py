@@ -26,7 +26,9 @@ from scribblegen.trainers.segmentation.row_selection import (
     num_twins,
     num_unpaired,
     recorded_scores,
+    rows_of_part,
     split_off,
+    without_synthetic,
 )
 from scribblegen.trainers.segmentation.schemes import Scheme
 from scribblegen.trainers.segmentation.trainer import SegmentationTrainer
@@ -50,7 +52,8 @@ def open_data(config: SegmentationConfig) -> SegmentationData:
 
     Raises:
         ValueError: a subset, split, label or map is missing, classes disagree, or an option needs
-            photographs where there are none, or an unseen class is no class.
+            photographs where there are none, an unseen class is no class, or there are fewer
+            synthetic images than parts.
     """
     check_photographs(config)
     training = open_rows(config.real, config.synthetic, labels=config.labels, maps=config.maps())
@@ -66,6 +69,8 @@ def open_data(config: SegmentationConfig) -> SegmentationData:
                 f"order. They have {report.classes.names} and {training.classes.names}."
             )
     unseen = config.unseen_ids(training.classes.names)
+    if config.held_out:
+        training = without_synthetic(training, rows_of_part(training, config.held_out))
     if config.hide_unseen:
         training = replace(training, hidden=unseen)
     if config.selection_share:

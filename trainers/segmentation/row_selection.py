@@ -1,11 +1,12 @@
 """Which rows take part: photographs kept apart, synthetic images that are good enough."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from scribblegen.parts import parse_part, places_in_part
 from scribblegen.seeds import derive_seed
 from scribblegen.trainers.segmentation.data import SegmentationRows
 
@@ -121,6 +122,42 @@ def agreed_twins(
         return pool if at_least is None else choose(pool, None)
 
     return _with_twins(rows, choose, choose_of_pool)
+
+
+def rows_of_part(rows: SegmentationRows, held_out: str) -> list[int]:
+    """The rows of one part of the synthetic images, chosen by their `source_id` alone: all twins of
+    a photograph are of one part, whatever their subset.
+
+    Args:
+        rows: the rows to choose from.
+        held_out: the part, such as 1/3.
+
+    Raises:
+        ValueError: there are fewer ids than parts, or a row without an id; the message names its
+            subset.
+    """
+    ids: list[str] = []
+    for table, twin_set in zip(rows.tables[1:], rows.twin_sets, strict=True):
+        there = "source_id" in table.column_names
+        found = list(table["source_id"]) if there else []
+        if len(found) < len(table) or None in found:
+            raise ValueError(
+                f"`held_out` needs a `source_id` in every row of synthetic subset {twin_set.name}."
+            )
+        ids += found
+    distinct = list(dict.fromkeys(ids))
+    chosen = {distinct[place] for place in places_in_part(distinct, *parse_part(held_out))}
+    return [row for row, source_id in enumerate(ids, rows.num_real) if source_id in chosen]
+
+
+def without_synthetic(rows: SegmentationRows, left_out: Collection[int]) -> SegmentationRows:
+    """Without some of the synthetic images, by row."""
+    apart = set(left_out)
+
+    def choose(asked: Sequence[int]) -> list[int]:
+        return [row for row in asked if row not in apart]
+
+    return _with_twins(rows, choose, choose)
 
 
 def num_twins(rows: SegmentationRows) -> int:
