@@ -51,9 +51,11 @@ class Choice:
         ]
         if not owners:
             return None
+        near = did_you_mean(name, [f.name for f in fields(self.config_type(chosen))])
         return (
             f"`{name}` is an option of {self.option} {', '.join(owners)}; {self.option} {chosen} "
-            f"has none of that name. Choose with `--{self.option} {owners[0]}`, or leave it out."
+            f"has none of that name.{near} Choose with `--{self.option} {owners[0]}`, or leave it "
+            "out."
         )
 
 

@@ -17,7 +17,7 @@ from scribblegen.commands import command_line
 from scribblegen.commands.study.plan import read_study
 from scribblegen.configs import parse_configs
 from scribblegen.methods import table
-from scribblegen.methods.scribblegen_config import ScribbleGenConfig
+from scribblegen.methods.table import method_choice
 from scribblegen.recipes import recipe_names
 from scribblegen.runs.config import OutputConfig, RunConfig
 from scribblegen.tiny.random_weights import random_parts
@@ -124,9 +124,14 @@ def test_a_bad_option_is_refused_in_one_message_before_any_work(tmp_path, argume
             "`max_side` is an option of source folder, pascal_scribble, hub; source scenes has",
         ),
         (
+            ["--encode_ratio", "2"],
+            "`encode_ratio` is no option of `scribblegen build`. Did you mean "
+            "`encode_ratios`? `scribblegen build --help` lists all.",
+        ),
+        (
             ["--guidance_scale", "2"],
-            "`guidance_scale` is no option of `scribblegen build`. Did you mean "
-            "`guidance_scales`? `scribblegen build --help` lists all.",
+            "`guidance_scale` is an option of method diffumask; method scribblegen has none of "
+            "that name. Did you mean `guidance_scales`? Choose with `--method diffumask`, or",
         ),
         (["--xyzzy"], "`xyzzy` is no option of `scribblegen build`. `scribblegen build --help`"),
         (["--max_samples", "1.5"], "`max_samples` must be a whole number. Got '1.5'."),
@@ -382,10 +387,11 @@ def test_every_shipped_recipe_parses(name, tmp_path):
         return
     types = next(
         (types for ending, types in TRAINING.items() if name.endswith(ending)),
-        (SOURCE, ScribbleGenConfig, OutputConfig, RunConfig),
+        (SOURCE, method_choice(), OutputConfig, RunConfig),
     )
     source, *_ = parse_configs(types, ["--config", name], program="p", description="d")
-    assert source_name(source) == ("pascal_scribble" if name.startswith("paper") else "scenes")
+    of_paper = "prompts" if "diffumask" in name else "pascal_scribble"
+    assert source_name(source) == (of_paper if name.startswith("paper") else "scenes")
 
 
 def test_an_unknown_command_names_the_known_ones():

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = (
     "README.md",
     "scribblegen/README.md",
+    "builders/README.md",
     "tests/benchmarks/RESULTS.md",
     "scribblegen/tiny/README.md",
 )

@@ -34,6 +34,7 @@ def load_diffusion(
     dtype: torch.dtype = torch.float32,
     tiny_vae: str | Path | None = None,
     compile_calls: bool = False,
+    with_controlnet: bool = True,
 ) -> StableDiffusion:
     """Loads a pipeline in diffusers' layout and its ControlNet.
 
@@ -42,12 +43,13 @@ def load_diffusion(
         controlnet: folder or Hub id of the ControlNet; None takes `pipeline`'s own subfolder.
         tiny_vae: folder or Hub id of an `AutoencoderTiny` that decodes instead of the VAE.
         compile_calls: through torch.compile.
+        with_controlnet: whether there is one: False where nothing follows a picture.
 
     Raises:
         OSError: a part is missing, or some of its weights are; the message names them. Or the
             parts do not fit each other.
     """
-    own_controlnet = controlnet is None
+    own_controlnet = controlnet is None and with_controlnet
     if own_controlnet and Path(pipeline).is_dir() and not (Path(pipeline) / "controlnet").is_dir():
         raise FileNotFoundError(
             f"`pipeline` {pipeline} has no ControlNet in it. Name one with `controlnet`."
@@ -58,7 +60,7 @@ def load_diffusion(
         parts["controlnet"] = _load_part(
             "pipeline", "controlnet", ControlNetModel, pipeline, options
         )
-    else:
+    elif with_controlnet:
         parts["controlnet"] = load_controlnet(str(controlnet), dtype)
     if tiny_vae is not None:
         parts["tiny_vae"] = load_weights(AutoencoderTiny, "tiny_vae", tiny_vae, torch_dtype=dtype)

@@ -16,13 +16,14 @@ logger = logging.getLogger(__name__)
 
 
 def open_family(
-    config: PipelineConfig, conditioning_channels: int, *, controlnet: str | None = None
+    config: PipelineConfig, conditioning_channels: int | None, *, controlnet: str | None = None
 ) -> StableDiffusion:
     """Loads the pipeline of a config onto this process's device.
 
     Args:
         config: names the pipeline, the dtype, and whether calls are compiled.
-        conditioning_channels: how many channels a random ControlNet sees.
+        conditioning_channels: how many channels a random ControlNet sees; None where no ControlNet
+            is asked for.
         controlnet: folder or Hub id; the pipeline's own if None.
 
     Raises:
@@ -39,7 +40,7 @@ def open_family(
         from scribblegen.tiny.random_weights import random_diffusion
 
         return random_diffusion(
-            conditioning_channels, device=device, dtype=dtype, compile_calls=compiles
+            conditioning_channels or 1, device=device, dtype=dtype, compile_calls=compiles
         )
     return load_diffusion(
         tiny_folder() if config.pipeline == TINY else str(config.pipeline),
@@ -50,6 +51,7 @@ def open_family(
         dtype=dtype,
         tiny_vae=config.tiny_vae,
         compile_calls=compiles,
+        with_controlnet=conditioning_channels is not None,
     )
 
 

@@ -53,6 +53,12 @@ METHODS = {
         config="scribblegen.methods.cdsp_config:CdspConfig",
         open="scribblegen.methods.cdsp:open_method",
     ),
+    "diffumask": Entry(
+        config="scribblegen.methods.diffumask_config:DiffuMaskConfig",
+        open="scribblegen.methods.diffumask_open:open_method",
+        item="scribblegen.prompts:Prompt",
+        source="prompts",
+    ),
     "photographs": Entry(
         config="scribblegen.methods.photographs_config:PhotographsMethodConfig",
         open="scribblegen.methods.photographs:open_method",

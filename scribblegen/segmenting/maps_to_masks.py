@@ -15,6 +15,8 @@ from scribblegen.segmenting.crf import dense_crf
 
 # What maps are divided by to be log-odds for the field, as for pseudo labels.
 _TEMPERATURE = 0.1
+# Deviations of place in the field, as shares of the image's side: 80 and 3 pixels of 512.
+_SIGMA_XY, _SIGMA_SMOOTH = 80 / 512, 3 / 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +24,8 @@ class MaskSettings:
     """How maps become a mask.
 
     Args:
-        background: how high a map must be, of 1, to win over the background in the coarse mask.
+        background: how high a map must be, of 1, to win over what is of no named class in the
+            coarse mask.
         thresholds: candidates for the threshold of each class of an image.
         ignore_band: where the winner is not ahead by this much nothing is said.
         refine: whether a dense random field moves the borders.
@@ -80,7 +83,8 @@ def mask_of_maps(
         coarse: the same maps, spread along what belongs together; another view of the image.
         class_ids: W ids.
         image: (H, W', 3) uint8.
-        background: id of the class that no word names, None where every pixel is of a named one.
+        background: what pixels of no named class are: an id, `IGNORE_INDEX`, or None where every
+            pixel is of a named one.
         settings: of the stages.
 
     Raises:
@@ -97,7 +101,13 @@ def mask_of_maps(
         labels = [background, *class_ids]
     if settings.refine and len(scores) > 1:
         pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)
-        scores = dense_crf(torch.softmax(scores / _TEMPERATURE, dim=0), pixels)
+        side = max(image.shape[:2])
+        scores = dense_crf(
+            torch.softmax(scores / _TEMPERATURE, dim=0),
+            pixels,
+            sigma_xy=_SIGMA_XY * side,
+            sigma_smooth=_SIGMA_SMOOTH * side,
+        )
     best = scores.topk(min(2, len(scores)), dim=0).values
     ahead = best[0] - best[1] if len(best) > 1 else torch.ones_like(best[0])
     ids = np.asarray(labels, np.uint8)

@@ -3,6 +3,7 @@
 import json
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from scribblegen.classes import Classes
 
@@ -17,7 +18,16 @@ def tiny_folder() -> Path:
 
 def default_pipeline(classes: Classes, conditioning_encoding: str) -> str:
     """`tiny` where its ControlNet was trained on these classes, else `random`."""
+    encoding = _record()["conditioning_encoding"]
+    return TINY if draws(classes) and encoding == conditioning_encoding else RANDOM
+
+
+def draws(classes: Classes) -> bool:
+    """Whether these are the classes that `tiny` draws."""
+    return tuple(_record()["class_names"]) == classes.names
+
+
+def _record() -> dict[str, Any]:
     config = json.loads((tiny_folder() / "controlnet" / "config.json").read_text("utf-8"))
-    record = config["_scribblegen"]
-    fits = tuple(record["class_names"]) == classes.names
-    return TINY if fits and record["conditioning_encoding"] == conditioning_encoding else RANDOM
+    record: dict[str, Any] = config["_scribblegen"]
+    return record
