@@ -15,7 +15,7 @@ from scribblegen.methods.diffumask_rows import ImageRows
 from scribblegen.segmenting.attention import WORDS, AttentionProbe
 from scribblegen.segmenting.fusion import Fusion, read_fusion
 from scribblegen.segmenting.tags import BACKGROUND
-from scribblegen.tiny import TINY, draws
+from scribblegen.tiny import TINY, drawn_classes
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +36,11 @@ def open_method(config: DiffuMaskConfig, opening: Opening) -> DiffuMask:
     family = opening.family
     if family is None:
         if config.pipeline is None:
-            if not draws(train.classes):
+            if train.classes.names != drawn_classes():
                 raise ValueError(
-                    "`pipeline` must be given: the one that ships draws nothing but "
-                    f"{', '.join(train.classes.names[:3])} and the like of its own scenes."
+                    "`pipeline` must be given: a folder or Hub id of one that draws "
+                    f"{', '.join(train.classes.names[:3])} ... The one that ships draws nothing but "
+                    f"{', '.join(drawn_classes())}; leave out `classes` for these."
                 )
             config = replace(config, pipeline=TINY)
             logger.info("No `pipeline` given: using the small one that ships with scribblegen.")

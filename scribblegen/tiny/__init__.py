@@ -19,12 +19,14 @@ def tiny_folder() -> Path:
 def default_pipeline(classes: Classes, conditioning_encoding: str) -> str:
     """`tiny` where its ControlNet was trained on these classes, else `random`."""
     encoding = _record()["conditioning_encoding"]
-    return TINY if draws(classes) and encoding == conditioning_encoding else RANDOM
+    return (
+        TINY if drawn_classes() == classes.names and encoding == conditioning_encoding else RANDOM
+    )
 
 
-def draws(classes: Classes) -> bool:
-    """Whether these are the classes that `tiny` draws."""
-    return tuple(_record()["class_names"]) == classes.names
+def drawn_classes() -> tuple[str, ...]:
+    """The names of the classes that `tiny` draws, in id order."""
+    return tuple(_record()["class_names"])
 
 
 def _record() -> dict[str, Any]:

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from scribblegen.builders.prompts_config import PromptsConfig
 from torch import Tensor
 from tqdm import tqdm
 
 from scribblegen.builders.config import ScenesConfig
 from scribblegen.builders.prompts import PromptSource
+from scribblegen.builders.prompts_config import PromptsConfig
 from scribblegen.builders.scenes.kinds import SCENE_CLASSES
 from scribblegen.builders.scenes.source import open_scenes
 from scribblegen.cards.gallery import GalleryRow, draw_scribble, render_gallery
