@@ -39,8 +39,8 @@ def open_method(config: DiffuMaskConfig, opening: Opening) -> DiffuMask:
             if train.classes.names != drawn_classes():
                 raise ValueError(
                     "`pipeline` must be given: a folder or Hub id of one that draws "
-                    f"{', '.join(train.classes.names[:3])} ... The one that ships draws nothing but "
-                    f"{', '.join(drawn_classes())}; leave out `classes` for these."
+                    f"{', '.join(train.classes.names[:3])} ... The one that ships draws nothing "
+                    f"but {', '.join(drawn_classes())}; leave out `classes` for these."
                 )
             config = replace(config, pipeline=TINY)
             logger.info("No `pipeline` given: using the small one that ships with scribblegen.")
