@@ -11,8 +11,10 @@ import pytest
 from datasets import load_dataset
 
 from scribblegen.builders.config import ScenesConfig, SubsetConfig
+from scribblegen.builders.prompts_config import PromptsConfig
 from scribblegen.cli import main
 from scribblegen.commands.build import build
+from scribblegen.methods.diffumask_config import DiffuMaskConfig
 from scribblegen.methods.photographs_config import PhotographsMethodConfig
 from scribblegen.methods.prune_config import PruneConfig
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
@@ -31,6 +33,15 @@ TWINS = ScribbleGenConfig(
     num_inference_steps=2,
     replicates=2,
     rows=4,
+)
+DIFFUMASK = DiffuMaskConfig(
+    pipeline="random",
+    num_inference_steps=3,
+    rows=6,
+    spread_width=1,
+    max_unsure=1.0,
+    ignore_band=0.0,
+    normalise="min_max",
 )
 CELL = "guidance1-encode0.5"
 
@@ -205,6 +216,28 @@ def test_twins_are_parted_by_photograph_and_keep_their_columns(twins, tmp_path):
         )
     )
     assert num_twins(data.training) == 6
+
+
+def test_images_of_words_keep_what_was_said_of_them_and_gain_a_score(tmp_path):
+    build(
+        PromptsConfig(classes="background,cat,dog", images_per_class=4),
+        DIFFUMASK,
+        output_dir=tmp_path / "words",
+        progress_bar=False,
+    )
+    main(["prune", str(tmp_path / "words"), *FAST, "--crop_size", "32", "--keep", "0.5"])
+    rows = {row["source_id"]: row for row in table(tmp_path / "words", "diffumask")}
+    kept = table(tmp_path / "words-kept", "diffumask-kept")
+    assert 0 < len(kept) == round(len(rows) / 2)
+    qualities = read_qualities(scores_of(tmp_path / "words-kept-folds"))
+    for row in kept:
+        ious = {n: q.iou for n, q in qualities[row["source_id"]].classes.items()}
+        things = [iou for name, iou in ious.items() if name != "background"]
+        assert row["scores"].pop("cv_iou") == pytest.approx(np.mean(things), abs=1e-6)
+        there = rows[row["source_id"]]
+        assert there["scores"].pop("cv_iou") is None
+        assert list(row) == list(there) and row == there
+    assert {"prompt_source", "thresholds", "seed"} <= kept[0].keys()
 
 
 def test_a_part_that_is_held_out_is_not_trained_on(twins, tmp_path):
