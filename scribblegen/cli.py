@@ -18,6 +18,7 @@ COMMANDS = {
     "pseudo-label": "scribblegen.commands.pseudo_label:pseudo_label",
     "prune": "scribblegen.commands.prune:prune",
     "train-classifier": "scribblegen.commands.train:train_classifier",
+    "train-affinity": "scribblegen.commands.train:train_affinity",
     "study": "scribblegen.commands.study.command:study",
     "train-autoencoder": "scribblegen.commands.train:train_autoencoder",
     "train-text-to-image": "scribblegen.commands.train:train_text_to_image",
@@ -41,6 +42,8 @@ commands:
   prune     a subset with labels -> the same without those that held-out segmentors doubt
   train-classifier
             a classifier of the classes that scribbles name: what pseudo labels are read from
+  train-affinity
+            which near places belong together, learned from masks: what diffumask may spread by
   study     which scheme helps, with how little data: every arm, fraction and seed, in one table
   train-autoencoder, train-text-to-image
             the two parts of a small pipeline that a ControlNet is trained over

@@ -24,6 +24,7 @@ _KEPT = {
     "train-controlnet": _CHECKPOINTS,
     "train-segmentation": _CHECKPOINTS,
     "train-classifier": _CHECKPOINTS,
+    "train-affinity": _CHECKPOINTS,
     "train-autoencoder": _CHECKPOINTS,
     "train-text-to-image": _CHECKPOINTS,
 }

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,10 @@ from scribblegen.methods.diffumask_open import check_attention
 from scribblegen.runs.config import OutputConfig
 from scribblegen.segmenting.fusion import Fusion, read_fusion
 from scribblegen.tiny.random_weights import random_diffusion, random_parts
+from scribblegen.trainers.affinity.config import AffinityConfig
+from scribblegen.trainers.affinity.models import open_affinity_network
+from scribblegen.trainers.affinity.run import train_affinity
+from scribblegen.trainers.affinity.walk import AffinityWalk
 
 PROMPTS = PromptsConfig(classes="background,cat,dog", images_per_class=4)
 CONFIG = DiffuMaskConfig(
@@ -113,6 +118,71 @@ def test_any_number_of_processes_writes_the_same(folder, tmp_path, number):
     out = tmp_path / "out"
     main(["build", *arguments, "--output_dir", str(out), "--num_processes", str(number)])
     assert digests(out) == digests(folder)
+
+
+@pytest.fixture(scope="module")
+def affinity(folder, tmp_path_factory):
+    """A network that learned of the masks of the first run."""
+    path = tmp_path_factory.mktemp("trained") / "affinity"
+    config = AffinityConfig(
+        synthetic=[f"{folder}:diffumask"],
+        output_dir=str(path),
+        crop_size=64,
+        max_steps=4,
+        per_device_train_batch_size=4,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
+    train_affinity(config)
+    return path
+
+
+def test_a_walk_over_affinities_draws_the_same_images(folder, affinity, tmp_path):
+    config = replace(CONFIG, spread="affinity", affinity_model=str(affinity))
+    out = tmp_path / "out"
+    build(PROMPTS, config, OUTPUT, output_dir=out, progress_bar=False)
+    rows = {r["source_id"]: r for r in load_dataset(str(out), split="train")}
+    before = {r["source_id"]: r for r in load_dataset(str(folder), "diffumask", split="train")}
+    both = rows.keys() & before.keys()
+    assert len(both) >= 4
+    for name in both:
+        assert (np.asarray(rows[name]["image"]) == np.asarray(before[name]["image"])).all()
+    assert any(rows[n]["thresholds"] != before[n]["thresholds"] for n in both)
+    card = (out / "README.md").read_text("utf-8")
+    assert "by a random walk among places that an affinity network" in " ".join(card.split())
+    assert str(affinity) not in card
+    manifest = json.loads((out / "run" / "manifest.json").read_text("utf-8"))
+    walk = AffinityWalk(str(affinity), torch.device("cpu"))
+    assert manifest["identity"]["affinity model"] == walk.fingerprint()
+
+    arguments = to_arguments(
+        {
+            **{k: v for k, v in to_dict(PROMPTS, config, OUTPUT).items() if v not in (None, [])},
+            "method": "diffumask",
+            "source": "prompts",
+        }
+    )
+    two = tmp_path / "two" / "out"
+    main(["build", *arguments, "--output_dir", str(two), "--num_processes", "2"])
+    assert digests(two) == digests(out)
+
+
+def test_another_network_is_another_run(folder, affinity, tmp_path):
+    config = replace(CONFIG, spread="affinity", affinity_model=str(affinity))
+    prompts, out = replace(PROMPTS, images_per_class=1), tmp_path / "out"
+    build(prompts, config, OUTPUT, output_dir=out, progress_bar=False)
+    other = tmp_path / "other"
+    shutil.copytree(affinity, other)
+    open_affinity_network(stride=4, side=64, seed=1).save_pretrained(other)
+    with pytest.raises(ValueError, match="affinity model"):
+        build(
+            prompts,
+            replace(config, affinity_model=str(other)),
+            OUTPUT,
+            output_dir=out,
+            progress_bar=False,
+        )
 
 
 def test_what_was_lost_is_made_again_as_it_was(folder, tmp_path):
@@ -214,6 +284,8 @@ def test_widths_that_the_pipeline_lacks_are_refused():
         ({"thresholds": [0.5, 0.4]}, "`thresholds` must ascend"),
         ({"thresholds": []}, "`thresholds` must ascend"),
         ({"spread": "walk"}, "`spread` must be one of"),
+        ({"spread": "affinity"}, "`affinity_model` must be given with `spread` affinity"),
+        ({"affinity_model": "x"}, "`affinity_model` has no effect.* x and `spread` self_att"),
         ({"sampler": "lcm"}, "`sampler` must be one of"),
         ({"ignore_band": 2}, r"`ignore_band` must be in \[0, 1\]"),
         ({"background_threshold": 1}, "`background_threshold` must be between 0 and 1"),

@@ -137,6 +137,11 @@ def open_build(
             name, sources["train"].classes, background, process_state().device
         )
 
+    def affinity(name: str) -> Any:
+        from scribblegen.trainers.affinity.walk import AffinityWalk
+
+        return AffinityWalk(name, process_state().device)
+
     def labels(folder: str, convention: str | None) -> Any:
         from scribblegen.builders.pseudo_label_folder import PseudoLabelFolder
 
@@ -150,6 +155,7 @@ def open_build(
         judge=judge,
         classifier=classifier,
         segmentor=segmentor,
+        affinity=affinity,
         labels=labels,
         family=family,
         memory_budget=memory_budget,

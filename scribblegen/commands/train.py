@@ -102,6 +102,18 @@ def train_classifier(arguments: Sequence[str]) -> None:
     )
 
 
+def train_affinity(arguments: Sequence[str]) -> None:
+    """`scribblegen train-affinity`; processes as its `--num_processes` or the launcher says."""
+    _train_on_subsets(
+        "train-affinity",
+        arguments,
+        "scribblegen.trainers.affinity.config:AffinityConfig",
+        "scribblegen.trainers.affinity.run:train_affinity",
+        "Trains a network that tells which near places belong together, on synthetic masks.",
+        is_shown=lambda figure: "affinity" in figure or "pair" in figure,
+    )
+
+
 def _train_on_subsets(
     command: str,
     arguments: Sequence[str],

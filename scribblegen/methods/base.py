@@ -145,6 +145,7 @@ class Opening:
         classifier: opens the classifier of that name for the sources' classes, of which the second
             argument is the id of the background, or None.
         segmentor: opens the segmentation model of that name for the same.
+        affinity: opens the affinity network of that name, which spreads maps over an image.
         labels: opens a folder of dense labels for the photographs of all splits; the second
             argument is their convention, None where nobody says.
         family: the networks, where they are in memory already; else the options name them.
@@ -157,6 +158,7 @@ class Opening:
     judge: Callable[[str], Any]
     classifier: Callable[[str, int | None], Any]
     segmentor: Callable[[str, int | None], Any]
+    affinity: Callable[[str], Any]
     labels: Callable[[str, str | None], Any]
     family: Any = None
     memory_budget: float | None = None

@@ -77,10 +77,11 @@ class DiffuMask:
 
     def identity(self) -> dict[str, str | None]:
         """The fingerprints of all networks, and the kind of device."""
-        judge = self.rows.judge
+        judge, affinity = self.rows.judge, self.rows.affinity
         return {
             "weights": self.family.fingerprint(),
             "agreement model": None if judge is None else judge.fingerprint(),
+            "affinity model": None if affinity is None else affinity.fingerprint(),
             "device": self.family.device.type,
         }
 
@@ -117,7 +118,7 @@ class DiffuMask:
 
     def _record(self, finished: Finished[ImageKey]) -> Record:
         key = finished.key
-        row = partial(self.rows.row, finished, key.prompt, key.seed, self.size)
+        row = partial(self.rows.row, finished, key.prompt, key.seed)
         return Record(key.place, SUBSET, 0, row)
 
     @torch.inference_mode()

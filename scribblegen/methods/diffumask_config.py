@@ -7,7 +7,7 @@ from scribblegen.configs import option
 from scribblegen.engine.encode_ratio import SAMPLERS
 from scribblegen.families.config import PipelineConfig
 
-SPREADS = ("self_attention", "none")
+SPREADS = ("self_attention", "affinity", "none")
 NORMALISERS = ("max", "min_max", "share")
 RESTS = ("auto", "background", "ignore", "none")
 
@@ -16,7 +16,11 @@ RESTS = ("auto", "background", "ignore", "none")
 class DiffuMaskConfig(PipelineConfig):
     """Class names -> images with masks. Equal configs and prompts give equal images and masks."""
 
-    LOCATIONS: ClassVar[tuple[str, ...]] = (*PipelineConfig.LOCATIONS, "agreement_model")
+    LOCATIONS: ClassVar[tuple[str, ...]] = (
+        *PipelineConfig.LOCATIONS,
+        "agreement_model",
+        "affinity_model",
+    )
 
     guidance_scale: float = option(7.0, "Classifier-free guidance; 1 is none.")
     num_inference_steps: int = option(50, "Denoising steps.")
@@ -39,7 +43,13 @@ class DiffuMaskConfig(PipelineConfig):
     spread: str = option(
         "self_attention",
         "How the coarse mask, by which thresholds are chosen, spreads the maps: self_attention, "
-        "along what each place attends to, or none.",
+        "along what each place attends to; affinity, by a random walk among places that an "
+        "`affinity_model` takes for one thing; or none.",
+    )
+    affinity_model: str | None = option(
+        None,
+        "Folder or Hub id of the network of spread affinity, as train-affinity makes it of a first "
+        "run's masks.",
     )
     spread_width: int = option(
         4, "Width of the cells of that attention in latent cells: 4 of 512 pixels is 16 x 16."
@@ -98,6 +108,16 @@ class DiffuMaskConfig(PipelineConfig):
                 raise ValueError(f"`{name}` must be at least 1. Got {getattr(self, name)}.")
         if self.spread_times < 0:
             raise ValueError(f"`spread_times` must be at least 0. Got {self.spread_times}.")
+        if self.spread == "affinity" and self.affinity_model is None:
+            raise ValueError(
+                "`affinity_model` must be given with `spread` affinity. `scribblegen "
+                "train-affinity` makes one of the masks of a run with another `spread`."
+            )
+        if self.spread != "affinity" and self.affinity_model is not None:
+            raise ValueError(
+                "`affinity_model` has no effect without `spread` affinity. Got "
+                f"{self.affinity_model} and `spread` {self.spread}."
+            )
         if not 0 <= self.attention_start < self.attention_end <= 1:
             raise ValueError(
                 "`attention_start` must be below `attention_end`, both in 0..1. Got "

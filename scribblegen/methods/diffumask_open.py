@@ -57,12 +57,14 @@ def open_method(config: DiffuMaskConfig, opening: Opening) -> DiffuMask:
         )
         config = replace(config, rows=rows)
     judge = None if config.agreement_model is None else opening.judge(config.agreement_model)
+    affinity = None if config.affinity_model is None else opening.affinity(config.affinity_model)
     rows_of_images = ImageRows(
         config=config,
         classes=train.classes,
         fusion=fusion,
         image_format=opening.output.image_format,
         judge=judge,
+        affinity=affinity,
     )
     return DiffuMask(config, family, train.classes, rows_of_images)
 

@@ -36,6 +36,16 @@ class Judge(Protocol):
         """Changes with any of its weights."""
 
 
+class Affinity(Protocol):
+    """A network that tells which places of an image belong together."""
+
+    def spread(self, image: np.ndarray, maps: Tensor) -> Tensor:
+        """Maps (K, H, W) float of a picture (H, W, 3) uint8, spread among such places."""
+
+    def fingerprint(self) -> str:
+        """Changes with any of its weights."""
+
+
 def subset(config: DiffuMaskConfig, classes: Classes) -> Subset:
     """The subset of images with masks."""
     features = Features(
@@ -74,6 +84,7 @@ class ImageRows:
         fusion: how much maps of each width count.
         image_format: of the images' files.
         judge: a segmentor that looks at each image, for its `scores`.
+        affinity: what spreads the maps, where the option says so.
     """
 
     config: DiffuMaskConfig
@@ -81,18 +92,17 @@ class ImageRows:
     fusion: Fusion
     image_format: str
     judge: Judge | None = None
+    affinity: Affinity | None = None
 
-    def row(
-        self, finished: Finished[Any], prompt: Prompt, seed: int, size: tuple[int, int]
-    ) -> dict[str, Any] | str:
-        """The row of an image of (height, width) `size`, or why it is rejected."""
+    def row(self, finished: Finished[Any], prompt: Prompt, seed: int) -> dict[str, Any] | str:
+        """The row of an image, or why it is rejected."""
         tensor = finished.image
         if not bool(torch.isfinite(tensor).all()):
             return "the output holds NaN or infinity"
         image = tensor_to_image(tensor)
         if not image.any():
             return "the output is black"
-        maps, coarse = self.maps(finished.left, prompt.class_ids, size)
+        maps, coarse = self.maps(finished.left, prompt.class_ids, image)
         found = mask_of_maps(
             maps,
             coarse,
@@ -155,14 +165,14 @@ class ImageRows:
         )
 
     def maps(
-        self, left: Mapping[str, Tensor], class_ids: Sequence[int], size: tuple[int, int]
+        self, left: Mapping[str, Tensor], class_ids: Sequence[int], image: np.ndarray
     ) -> tuple[Tensor, Tensor]:
-        """What the probe left of an image -> its classes' maps, and the same spread.
+        """What the probe left of an image (H, W', 3) -> its classes' maps, and the same spread.
 
         Returns:
             (W, H, W') float32 in [0, 1], twice.
         """
-        count = len(class_ids)
+        count, size = len(class_ids), (image.shape[0], image.shape[1])
         by_width = {
             int(name.removeprefix("cross.")): kept[:count].float()
             for name, kept in left.items()
@@ -170,6 +180,8 @@ class ImageRows:
         }
         weights = [self.fusion.of(self.classes.names[i]) for i in class_ids]
         maps = fused(by_width, weights, size, normalise=self.config.normalise)
+        if self.affinity is not None:
+            return maps, self.affinity.spread(image, maps)
         attention = left.get(f"self.{self.config.spread_width}")
         if attention is None:
             return maps, maps

@@ -44,6 +44,12 @@ def random_walk(
     """
     transition = affinity.float() ** power
     transition = transition / transition.sum(dim=0, keepdim=True).clamp(min=_SMALLEST)
+    flat = maps.float().flatten(1)
+    steps = 2**doublings
+    if steps * len(flat) < doublings * len(transition):  # the same walk, with less work
+        for _ in range(steps):
+            flat = flat @ transition
+        return flat.view(maps.shape)
     for _ in range(doublings):
         transition = transition @ transition
-    return (maps.float().flatten(1) @ transition).view(maps.shape)
+    return (flat @ transition).view(maps.shape)

@@ -1,7 +1,7 @@
 """What the options of trainings on subsets share: those of the Trainer of transformers."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from transformers import TrainingArguments
@@ -45,7 +45,7 @@ class SubsetTrainingConfig(TrainingArguments):
     def identity(self) -> dict[str, Any]:
         """The options that decide the weights, as text and numbers: for cards and for resuming."""
         theirs = {*TrainingArguments.__dataclass_fields__, "dry_run"}
-        own = [name for name in self.__dataclass_fields__ if name not in theirs]
+        own = [field.name for field in fields(self) if field.name not in theirs]
         written = self.to_dict()
         return {name: written[name] for name in (*own, *DECISIVE)}
 

@@ -1,24 +1,19 @@
 """Data, model and options in; a trained, measured classifier in a folder out."""
 
-import logging
 import math
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import SegformerImageProcessor, set_seed
+from transformers import set_seed
 
 from scribblegen.cards.classifier import render_classifier_card
 from scribblegen.configs import without_paths
 from scribblegen.segmenting.tags import background_of
-from scribblegen.trainers.base.dry_run import DataFound, dry_run, few_steps
-from scribblegen.trainers.base.subset_training import (
-    card_arguments,
-    checkpoint_of,
-    finish_folder,
-    train_and_measure,
-)
+from scribblegen.trainers.base.dry_run import DataFound
+from scribblegen.trainers.base.subset_run import Opened, subset_run
+from scribblegen.trainers.base.subset_training import card_arguments, checkpoint_of
 from scribblegen.trainers.classifier.config import ClassifierConfig
 from scribblegen.trainers.classifier.measures import tag_scores
 from scribblegen.trainers.classifier.models import open_classifier
@@ -26,23 +21,10 @@ from scribblegen.trainers.classifier.tags import TaggedViews
 from scribblegen.trainers.classifier.trainer import ClassifierTrainer
 from scribblegen.trainers.segmentation.data import SegmentationRows, open_rows
 from scribblegen.trainers.segmentation.packaged_backbones import PACKAGED_BACKBONES
-from scribblegen.trainers.segmentation.processors import shown_statistics
+from scribblegen.trainers.segmentation.processors import crop_processor
 from scribblegen.trainers.segmentation.row_check import check_rows
 from scribblegen.trainers.segmentation.schemes import Scheme
 from scribblegen.trainers.segmentation.views import SchemeSampler, WholeImages
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class Opened:
-    """A training that is ready to begin."""
-
-    trainer: ClassifierTrainer
-    found: DataFound
-    identity: dict[str, Any]
-    checkpoint: str | None
-    report: WholeImages | None
 
 
 def train_classifier(config: ClassifierConfig) -> dict[str, Any]:
@@ -60,39 +42,16 @@ def train_classifier(config: ClassifierConfig) -> dict[str, Any]:
         ValueError, OSError: something is missing or does not fit; the message names the option.
         FloatingPointError: of a dry run, a loss is not finite.
     """
-    if config.dry_run:
-        with few_steps(config) as args:
-            opened = _opened(config, args)
-            return vars(
-                dry_run(
-                    opened.trainer,
-                    config,
-                    opened.found,
-                    reports=[opened.report] if opened.report else [],
-                    monitored=opened.report,
-                    checkpoint=opened.checkpoint,
-                )
-            )
-    opened = _opened(config, config.for_trainer())
-    for remark in opened.found.remarks:
-        logger.warning(remark)
-    trainer, identity, report = opened.trainer, opened.identity, opened.report
-    tags = identity["classes"]
-    measured = train_and_measure(
-        trainer,
-        identity,
-        lambda: _measure(trainer, report, tags) if report else {},
-        opened.checkpoint,
+    return subset_run(config, _opened, _measure, partial(_card, config))
+
+
+def _card(config: ClassifierConfig, opened: Opened, measured: dict[str, Any]) -> str:
+    return render_classifier_card(
+        {**opened.identity, "background": opened.trainer.background is not None},
+        measured,
+        weights=str(PACKAGED_BACKBONES.get(str(config.backbone), "")),
+        **card_arguments(opened.trainer, "train-classifier"),
     )
-    if trainer.is_world_process_zero():
-        card = render_classifier_card(
-            {**identity, "background": trainer.background is not None},
-            measured,
-            weights=str(PACKAGED_BACKBONES.get(str(config.backbone), "")),
-            **card_arguments(trainer, "train-classifier"),
-        )
-        finish_folder(config, card)
-    return measured
 
 
 def _opened(config: ClassifierConfig, args: ClassifierConfig) -> Opened:
@@ -116,7 +75,7 @@ def _opened(config: ClassifierConfig, args: ClassifierConfig) -> Opened:
         output_stride=config.output_stride,
         seed=config.seed,
     )
-    processor = _processor(config)
+    processor = crop_processor(config.backbone, config.model_name_or_path, config.crop_size)
     identity = {
         **without_paths(config.identity()),
         "classes": tags,
@@ -207,24 +166,13 @@ def _scheme(config: ClassifierConfig, rows: SegmentationRows) -> Scheme:
     )
 
 
-def _processor(config: ClassifierConfig) -> Any:
-    """What brings a picture into the form that the classifier was trained on."""
-    mean, std = shown_statistics(config.backbone, config.model_name_or_path)
-    return SegformerImageProcessor(
-        image_mean=mean,
-        image_std=std,
-        size={"shortest_edge": config.crop_size},
-        do_reduce_labels=False,
-    )
-
-
-def _measure(
-    trainer: ClassifierTrainer, images: WholeImages, tags: list[str]
-) -> dict[str, float | None]:
-    output = trainer.predict(images, metric_key_prefix="eval")
+def _measure(opened: Opened) -> dict[str, float | None]:
+    if opened.report is None:
+        return {}
+    output = opened.trainer.predict(opened.report, metric_key_prefix="eval")
     found = tag_scores(np.asarray(output.predictions), np.asarray(output.label_ids))
     measured = {f"eval_{key}": value for key, value in found.items() if isinstance(value, float)}
-    for name, value in zip(tags, found["per_tag"], strict=True):
+    for name, value in zip(opened.identity["classes"], found["per_tag"], strict=True):
         measured[f"eval_precision_{name}"] = value
     kept = {key: None if math.isnan(value) else value for key, value in measured.items()}
-    return {**kept, "eval_images": len(images)}
+    return {**kept, "eval_images": len(opened.report)}

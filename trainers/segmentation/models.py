@@ -145,6 +145,45 @@ def load_segmentor(
     return model
 
 
+def open_backbone_config(name: str) -> tuple[str, PretrainedConfig]:
+    """Where the weights of a backbone are, and the config of its network alone.
+
+    Args:
+        name: a name of `PACKAGED_BACKBONES`, or folder or Hub id.
+
+    Raises:
+        ValueError: it is no network of `BACKBONES`.
+        OSError: it cannot be loaded.
+    """
+    folder = backbone_folder(name)
+    with loading(OPTION, folder):
+        config = AutoConfig.from_pretrained(folder)
+    if config.model_type not in BACKBONES:
+        raise ValueError(
+            f"`{OPTION}` must be one of {tuple(PACKAGED_BACKBONES)}, or a model of one of "
+            f"{tuple(BACKBONES)}. Got {name}, a {config.model_type}."
+        )
+    return folder, bare_config(config)
+
+
+def load_backbone(network: PreTrainedModel, path: str, *, option: str = OPTION) -> PreTrainedModel:
+    """A backbone like `network`, with pretrained weights.
+
+    Args:
+        network: of one of `BACKBONES`; not changed.
+        path: folder or Hub id of it, or of a classifier over it.
+        option: the option that names it, for errors.
+
+    Raises:
+        OSError: it cannot be loaded, its weights are pickled, or not all there.
+    """
+    kind = type(network)
+    loaded: PreTrainedModel = load_weights(
+        kind, option, path, allowed=_DROPPED[kind], config=network.config
+    )
+    return loaded
+
+
 def _allowed(saved: PretrainedConfig, num_classes: int) -> Allowed:
     """A segmentor may have been one of other classes; else it is a base, and the head is new."""
     names = saved.architectures or []
@@ -184,14 +223,7 @@ def _over_named(
             f"`architecture` must be one of {_OVER_BACKBONES} over a `{OPTION}`. "
             f"Got {architecture!r}."
         )
-    folder = backbone_folder(backbone)
-    with loading(OPTION, folder):
-        config = AutoConfig.from_pretrained(folder)
-    if config.model_type not in BACKBONES:
-        raise ValueError(
-            f"`{OPTION}` must be one of {tuple(PACKAGED_BACKBONES)}, or a model of one of "
-            f"{tuple(BACKBONES)}. Got {backbone}, a {config.model_type}."
-        )
+    folder, config = open_backbone_config(backbone)
     return _over_backbone(architecture, OPTION, folder, config, labels, output_stride)
 
 
@@ -210,10 +242,7 @@ def _over_backbone(
     else:
         deeplab = DeepLabV3PlusConfig(backbone, output_stride=output_stride, **labels)
         model = DeepLabV3PlusForSemanticSegmentation(deeplab)
-    network = type(model.backbone)
-    model.backbone = load_weights(
-        network, option, path, allowed=_DROPPED[network], config=model.config.backbone_config
-    )
-    if architecture == DEEPLAB and network is ResNetModel:
+    model.backbone = load_backbone(model.backbone, path, option=option)
+    if architecture == DEEPLAB and isinstance(model.backbone, ResNetModel):
         dilate(model.backbone, output_stride, model.config.multi_grid)
     return model

@@ -5,13 +5,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from transformers import set_seed
 
 from scribblegen.configs import without_paths
 from scribblegen.trainers.base.dry_run import DataFound
+from scribblegen.trainers.base.subset_run import Opened
 from scribblegen.trainers.base.subset_training import checkpoint_of
 from scribblegen.trainers.judge import Judge
 from scribblegen.trainers.segmentation.config import CROP, SegmentationConfig
@@ -78,23 +78,6 @@ def open_data(config: SegmentationConfig) -> SegmentationData:
     if config.max_source_distance is not None:
         training = near_twins(training, config.max_source_distance)
     return SegmentationData(training, selection, report)
-
-
-@dataclass(frozen=True, eq=False)
-class Opened:
-    """A training that is ready to begin."""
-
-    trainer: SegmentationTrainer
-    found: DataFound
-    identity: dict[str, Any]
-    checkpoint: str | None
-    report: WholeImages | None
-    monitored: WholeImages | None
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """In id order."""
-        return tuple(self.found.classes)
 
 
 def open_training(

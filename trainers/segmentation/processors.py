@@ -25,6 +25,17 @@ def open_processor(config: SegmentationConfig) -> Any:
     return SegformerImageProcessor(image_mean=mean, image_std=std, **shown)
 
 
+def crop_processor(backbone: str | None, model_name_or_path: str | None, crop_size: int) -> Any:
+    """What brings a picture into the form that a network was trained on in crops."""
+    mean, std = shown_statistics(backbone, model_name_or_path)
+    return SegformerImageProcessor(
+        image_mean=mean,
+        image_std=std,
+        size={"shortest_edge": crop_size},
+        do_reduce_labels=False,
+    )
+
+
 def shown_statistics(
     backbone: str | None, model_name_or_path: str | None
 ) -> tuple[Sequence[float], Sequence[float]]:

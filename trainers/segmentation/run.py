@@ -1,25 +1,20 @@
 """Data, model and options in; a trained, measured segmentor in a folder out."""
 
-import logging
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from scribblegen.cards.models import render_segmentation_card
-from scribblegen.trainers.base.dry_run import dry_run, few_steps
-from scribblegen.trainers.base.subset_training import (
-    card_arguments,
-    finish_folder,
-    train_and_measure,
-)
+from scribblegen.trainers.base.subset_run import Opened, subset_run
+from scribblegen.trainers.base.subset_training import card_arguments
 from scribblegen.trainers.segmentation.config import SegmentationConfig
 from scribblegen.trainers.segmentation.confusion import scores
 from scribblegen.trainers.segmentation.opening import open_training
 from scribblegen.trainers.segmentation.packaged_backbones import PACKAGED_BACKBONES
 from scribblegen.trainers.segmentation.trainer import SegmentationTrainer
 from scribblegen.trainers.segmentation.views import WholeImages
-
-logger = logging.getLogger(__name__)
 
 
 def train_segmentation(
@@ -43,45 +38,33 @@ def train_segmentation(
         ValueError, OSError: something is missing or does not fit; the message names the option.
         FloatingPointError: of a dry run, a loss is not finite.
     """
-    if config.dry_run:
-        with few_steps(config) as args:
-            opened = open_training(config, args, trainer_type)
-            return vars(
-                dry_run(
-                    opened.trainer,
-                    config,
-                    opened.found,
-                    reports=[images for images in (opened.report, opened.monitored) if images],
-                    monitored=opened.monitored or opened.report,
-                    checkpoint=opened.checkpoint,
-                )
-            )
-    opened = open_training(config, config.for_trainer(), trainer_type)
-    for remark in opened.found.remarks:
-        logger.warning(remark)
-    trainer, identity, names = opened.trainer, opened.identity, opened.class_names
 
-    def measure() -> dict[str, Any]:
-        report, monitored = opened.report, opened.monitored
-        measured = _measure(trainer, report, "eval", names) if report else {}
-        if monitored:
-            measured |= _measure(trainer, monitored, "selection", names)
-        return measured
+    def opening(config: SegmentationConfig, args: SegmentationConfig) -> Opened:
+        return open_training(config, args, trainer_type)
 
-    measured = train_and_measure(trainer, identity, measure, opened.checkpoint)
-    if trainer.is_world_process_zero():
-        card = render_segmentation_card(
-            {**identity, "unseen_classes": [names[number] for number in trainer.unseen]},
-            measured,
-            weights=str(PACKAGED_BACKBONES.get(str(config.backbone), "")),
-            **card_arguments(trainer, "train-segmentation"),
-        )
-        finish_folder(config, card)
+    return subset_run(config, opening, _measured, partial(_card, config))
+
+
+def _measured(opened: Opened) -> dict[str, Any]:
+    trainer, names = opened.trainer, opened.identity["classes"]
+    measured = _measure(trainer, opened.report, "eval", names) if opened.report else {}
+    if opened.monitored:
+        measured |= _measure(trainer, opened.monitored, "selection", names)
     return measured
 
 
+def _card(config: SegmentationConfig, opened: Opened, measured: dict[str, Any]) -> str:
+    names = opened.identity["classes"]
+    return render_segmentation_card(
+        {**opened.identity, "unseen_classes": [names[i] for i in opened.trainer.unseen]},
+        measured,
+        weights=str(PACKAGED_BACKBONES.get(str(config.backbone), "")),
+        **card_arguments(opened.trainer, "train-segmentation"),
+    )
+
+
 def _measure(
-    trainer: SegmentationTrainer, images: WholeImages, prefix: str, names: tuple[str, ...]
+    trainer: SegmentationTrainer, images: WholeImages, prefix: str, names: Sequence[str]
 ) -> dict[str, Any]:
     """`<prefix>_mean_iou`, ..., and intersection over union and accuracy of every class; where some
     are unseen, `<prefix>_mean_iou_seen`, `_unseen` and `<prefix>_harmonic_mean_iou` too."""
