@@ -274,6 +274,13 @@ def test_what_does_not_fit_is_refused_before_any_work(seeds, tmp_path, changes, 
     assert not (tmp_path / "model").exists()
 
 
+def test_masks_without_a_border_teach_nothing(tmp_path):
+    columns = {"label": lambda mask: np.full_like(mask, mask.max())}
+    plain = write(tmp_path / "plain", "all", "train", range(4), columns)
+    with pytest.raises(ValueError, match="sure of two classes near each other.*16 x 16"):
+        train_affinity(config_of(f"{plain}:all", tmp_path / "model"))
+
+
 def test_the_stride_follows_the_crop():
     sides = {64: 4, 256: 4, 320: 8, 512: 8, 1024: 16}
     assert {side: AffinityConfig(crop_size=side).stride for side in sides} == sides

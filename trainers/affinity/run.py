@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import set_seed
 
 from scribblegen.cards.affinity import render_affinity_card
 from scribblegen.configs import without_paths
+from scribblegen.segmenting.affinity import cell_labels, pair_counts
 from scribblegen.segmenting.tags import background_of
 from scribblegen.trainers.affinity.config import AffinityConfig
 from scribblegen.trainers.affinity.measures import pair_scores
@@ -19,11 +21,14 @@ from scribblegen.trainers.base.dry_run import DataFound
 from scribblegen.trainers.base.subset_run import Opened, subset_run
 from scribblegen.trainers.base.subset_training import card_arguments, checkpoint_of
 from scribblegen.trainers.segmentation.data import SegmentationRows, open_rows
+from scribblegen.trainers.segmentation.maps import LABEL
 from scribblegen.trainers.segmentation.packaged_backbones import PACKAGED_BACKBONES
 from scribblegen.trainers.segmentation.processors import crop_processor
 from scribblegen.trainers.segmentation.row_check import check_rows, coverage
 from scribblegen.trainers.segmentation.schemes import SYNTHETIC_ONLY, Scheme
 from scribblegen.trainers.segmentation.views import SchemeSampler, Views, WholeImages
+
+_LOOKED_AT = 200  # masks, evenly spaced
 
 
 def train_affinity(config: AffinityConfig) -> dict[str, Any]:
@@ -64,6 +69,7 @@ def _opened(config: AffinityConfig, args: AffinityConfig) -> Opened:
     where = f"`synthetic` {', '.join(config.synthetic)}"
     checked = check_rows(training, where)
     remarks = coverage(checked, names, where)
+    _check_borders(training, background, config, where)
     measured = check_rows(report, f"`eval_data` {config.eval_data}") if report else None
     network = open_affinity_network(
         backbone=config.backbone,
@@ -105,6 +111,22 @@ def _opened(config: AffinityConfig, args: AffinityConfig) -> Opened:
         remarks=tuple(remarks),
     )
     return Opened(trainer, found, identity, checkpoint, shown)
+
+
+def _check_borders(
+    rows: SegmentationRows, background: int | None, config: AffinityConfig, where: str
+) -> None:
+    """Refuses masks in none of which two classes meet: all places would be taken for one thing."""
+    cells = config.crop_size // int(config.stride or 1)
+    for row in range(0, len(rows), -(-len(rows) // _LOOKED_AT)):
+        label = torch.from_numpy(rows.read(row)[LABEL])[None].long()
+        if pair_counts(cell_labels(label, (cells, cells)), background)[-1]:
+            return
+    raise ValueError(
+        f"{where} must hold masks that are sure of two classes near each other: nothing else tells "
+        f"where a thing ends. On a grid of {cells} x {cells} none of those looked at does. Make "
+        "them with a smaller `ignore_band`, or without `refine`."
+    )
 
 
 def _report(config: AffinityConfig, names: tuple[str, ...]) -> SegmentationRows | None:
