@@ -73,7 +73,8 @@ def write(folder, subset, split, numbers, columns):
     path.parent.mkdir(parents=True)
     Dataset.from_dict(rows, Features({name: types[name] for name in rows})).to_parquet(path)
     (folder / "README.md").write_text(
-        f"---\nconfigs:\n- config_name: {subset}\n  data_files:\n  - split: {split}\n"
+        f"---\nconfigs:\n- config_name: {subset}\n  description: {folder}\n  data_files:\n"
+        f"  - split: {split}\n"
         f"    path: {subset}/{split}-*.parquet\n---\n"
     )
     return str(folder)
