@@ -1,4 +1,4 @@
-"""Labels as the tools write them: each row of README's table, by a folder of that tool."""
+"""Labels as the tools write them: each row of the builders' table, by a folder of that tool."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from scribblegen.builders.config import FolderConfig
 from scribblegen.builders.sources import open_source
 from scribblegen.classes import load_classes, voc_palette
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[1] / "builders" / "README.md"
 SIDE = 24
 NOBODY = 255
 
@@ -43,7 +43,7 @@ class Tool(NamedTuple):
     """What a tool leaves in a folder.
 
     Args:
-        row: the first cell of its row in README's table, and the option there.
+        row: the first cell of its row in the table, and the option there.
         write: writes labels and class list into a folder that has `images/a.jpg`.
         options: of the source.
         names: the classes that are read.
@@ -217,18 +217,18 @@ def test_the_labels_of_a_tool_mean_what_it_meant(tmp_path: Path, tool: Tool) -> 
 
 
 def table_rows() -> dict[str, str]:
-    """First cell -> the row, of README's table of tools."""
+    """First cell -> the row, of the builders' table of tools."""
     text = README.read_text("utf-8").partition("| labels of |")[2].partition("\n\n")[0]
     rows = [line for line in text.splitlines()[2:] if line.startswith("|")]
     return {row.split("|")[1].strip(): row for row in rows}
 
 
-def test_readme_has_every_tool_with_its_option() -> None:
+def test_the_table_has_every_tool_with_its_option() -> None:
     rows = table_rows()
     assert rows
     for tool in TOOLS:
         row = next((row for names, row in rows.items() if tool.row in names), "")
-        assert row, f"README does not tell of {tool.row}"
+        assert row, f"{README} does not tell of {tool.row}"
         for option, value in tool.options.items():
             if option in ("label_convention", "label_map", "ignore_ids"):
                 assert f"--{option}" in row
@@ -236,7 +236,7 @@ def test_readme_has_every_tool_with_its_option() -> None:
                     assert re.search(rf"--label_convention[^|]*\b{value}\b", row)
 
 
-def test_every_tool_of_readme_is_tried() -> None:
+def test_every_tool_of_the_table_is_tried() -> None:
     told = ", ".join(table_rows())
     for tool in TOOLS:
         told = told.replace(tool.row, "")

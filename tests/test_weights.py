@@ -346,6 +346,7 @@ def test_one_function_loads_networks():
         "network",
         "AutoConfig",
         "AutoImageProcessor",
+        "AutoTokenizer",
         "CLIPTokenizer",
     }
     assert [m for what, m in callers if what == "network"] == ["scribblegen.families.weights"]

@@ -119,7 +119,7 @@ def _check_borders(
     """Refuses masks in none of which two classes meet: all places would be taken for one thing."""
     cells = config.crop_size // int(config.stride or 1)
     for row in range(0, len(rows), -(-len(rows) // _LOOKED_AT)):
-        label = torch.from_numpy(rows.read(row)[LABEL])[None].long()
+        label = torch.tensor(rows.read(row)[LABEL])[None].long()
         if pair_counts(cell_labels(label, (cells, cells)), background)[-1]:
             return
     raise ValueError(
