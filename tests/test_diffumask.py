@@ -218,6 +218,19 @@ def test_the_maps_are_kept_on_request(tmp_path):
         assert map_.shape[:2] == (64, 64) and map_.max() > 100
 
 
+def test_a_fusion_that_was_edited_does_not_resume(tmp_path):
+    path, out = tmp_path / "fusion.yaml", tmp_path / "out"
+    path.write_text("every: {1: 1}\n", "utf-8")
+    config = replace(CONFIG, fusion=str(path))
+    build(PROMPTS, config, OUTPUT, output_dir=out, progress_bar=False)
+    moved = path.rename(tmp_path / "moved.yaml")  # where it lies does not matter
+    config = replace(CONFIG, fusion=str(moved))
+    build(PROMPTS, config, OUTPUT, output_dir=out, progress_bar=False)
+    moved.write_text("every: {1: 1, 2: 1}\n", "utf-8")
+    with pytest.raises(ValueError, match="fusion"):
+        build(PROMPTS, config, OUTPUT, output_dir=out, progress_bar=False)
+
+
 def test_a_class_that_no_token_stands_for_is_a_rejection(tmp_path):
     lines = [{"caption": "a cat", "classes": ["cat"]}, {"caption": "two", "classes": ["dog"]}]
     path = tmp_path / "captions.json"

@@ -133,6 +133,16 @@ class Method(Protocol[Item_contra]):
         """
 
 
+class Judge(Protocol):
+    """A segmentor that looks at twins."""
+
+    def agreement(self, image: np.ndarray, label: np.ndarray) -> float:
+        """How much of a label (H, W) it finds in a picture (H, W, 3), both uint8: 0 to 1."""
+
+    def fingerprint(self) -> str:
+        """Changes with any of its weights."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Opening:
     """What a method is opened with, besides its own options.

@@ -1,5 +1,6 @@
 """DiffuMask (arXiv 2303.11681): class names -> images, and masks that their own attention shows."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,8 +15,8 @@ from scribblegen.engine.jobs import Finished, Job, Trajectory
 from scribblegen.engine.pool import DenoiserPool
 from scribblegen.engine.stage_times import StageTimes, profile_table
 from scribblegen.engine.transfers import to_device
-from scribblegen.families.base import Condition
 from scribblegen.families.stable_diffusion.family import StableDiffusion
+from scribblegen.families.told_prompts import ToldPrompts
 from scribblegen.methods.base import Place, Record
 from scribblegen.methods.diffumask_config import DiffuMaskConfig
 from scribblegen.methods.diffumask_rows import SUBSET, ImageRows, subset
@@ -25,7 +26,6 @@ from scribblegen.segmenting.attention import WORDS, AttentionProbe
 from scribblegen.segmenting.token_spans import token_words, unnamed_reason
 
 MOST_CLASSES = 12  # that a prompt may name: rows of one call keep equally many maps
-_KEPT_PROMPTS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,15 +73,16 @@ class DiffuMask:
         )
         self.times = StageTimes(family.device)
         self.pool = self._new_pool()
-        self._prompts: dict[str, Condition] = {}
+        self._prompt = ToldPrompts(family)
 
     def identity(self) -> dict[str, str | None]:
-        """The fingerprints of all networks, and the kind of device."""
+        """The fingerprints of all networks and of the weights of maps, and the kind of device."""
         judge, affinity = self.rows.judge, self.rows.affinity
         return {
             "weights": self.family.fingerprint(),
             "agreement model": None if judge is None else judge.fingerprint(),
             "affinity model": None if affinity is None else affinity.fingerprint(),
+            "fusion": hashlib.sha256(repr(self.rows.fusion).encode()).hexdigest()[:16],
             "device": self.family.device.type,
         }
 
@@ -156,13 +157,6 @@ class DiffuMask:
         words = torch.zeros(MOST_CLASSES, length)
         words[: len(found)] = found
         return words
-
-    def _prompt(self, text: str) -> Condition:
-        if text not in self._prompts:
-            if len(self._prompts) >= _KEPT_PROMPTS:
-                self._prompts.pop(next(iter(self._prompts)))
-            self._prompts[text] = self.family.prompt(text)
-        return self._prompts[text]
 
     def _new_pool(self) -> DenoiserPool[ImageKey]:
         config = self.config

@@ -6,9 +6,10 @@ from typing import ClassVar
 from scribblegen.configs import option
 from scribblegen.engine.encode_ratio import SAMPLERS
 from scribblegen.families.config import PipelineConfig
+from scribblegen.segmenting.agreeing_threshold import CANDIDATES
+from scribblegen.segmenting.normalisers import NORMALISERS
 
 SPREADS = ("self_attention", "affinity", "none")
-NORMALISERS = ("max", "min_max", "share")
 RESTS = ("auto", "background", "ignore", "none")
 
 
@@ -20,6 +21,7 @@ class DiffuMaskConfig(PipelineConfig):
         *PipelineConfig.LOCATIONS,
         "agreement_model",
         "affinity_model",
+        "fusion",
     )
 
     guidance_scale: float = option(7.0, "Classifier-free guidance; 1 is none.")
@@ -65,7 +67,7 @@ class DiffuMaskConfig(PipelineConfig):
         0.45, "How high a spread map must be, of 1, to win over the rest."
     )
     thresholds: list[float] = option(
-        [round(0.35 + 0.01 * i, 2) for i in range(20)],
+        list(CANDIDATES),
         "Candidates for the threshold of each class in each image.",
     )
     ignore_band: float = option(
@@ -83,7 +85,9 @@ class DiffuMaskConfig(PipelineConfig):
         0.7, "Leave out images on more than this share of which the mask says nothing."
     )
     soft: bool = option(
-        False, "Keep the maps too: column `attention`, a grey picture for each of `classes`."
+        False,
+        "Keep the maps too: column `attention`, a grey picture for each of `classes` but the "
+        "background.",
     )
     agreement_model: str | None = option(
         None,

@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 from scribblegen.classes import IGNORE_INDEX, Classes
 from scribblegen.engine.jobs import Finished
 from scribblegen.images import encode_image, encode_label, tensor_to_image
-from scribblegen.methods.base import Subset
+from scribblegen.methods.base import Judge, Subset
 from scribblegen.methods.diffumask_config import DiffuMaskConfig
 from scribblegen.prompts import Prompt
 from scribblegen.records import image_cell
@@ -24,16 +24,6 @@ from scribblegen.segmenting.tags import BACKGROUND
 
 SUBSET = "diffumask"
 SCORES = ("area", "coarse_agreement", "margin", "agreement", "cv_iou")
-
-
-class Judge(Protocol):
-    """A segmentor that looks at images."""
-
-    def agreement(self, image: np.ndarray, label: np.ndarray) -> float:
-        """How much of a label (H, W) it finds in a picture (H, W, 3), both uint8: 0 to 1."""
-
-    def fingerprint(self) -> str:
-        """Changes with any of its weights."""
 
 
 class Affinity(Protocol):

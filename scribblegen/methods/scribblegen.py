@@ -8,9 +8,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
-
-import numpy as np
 
 from scribblegen.classes import Classes
 from scribblegen.engine.encode_ratio import Timesteps
@@ -24,7 +21,7 @@ from scribblegen.families.stable_diffusion.controlnet_record import (
 )
 from scribblegen.families.stable_diffusion.family import StableDiffusion
 from scribblegen.families.stable_diffusion.geometry import network_size
-from scribblegen.methods.base import Place, Record
+from scribblegen.methods.base import Judge, Place, Record
 from scribblegen.methods.scribblegen_config import Cell, ScribbleGenConfig
 from scribblegen.methods.scribblegen_jobs import TwinJobs, TwinKey
 from scribblegen.methods.scribblegen_rows import TWIN_SPLIT, PhotographRecords, subsets
@@ -32,16 +29,6 @@ from scribblegen.prompts import PROMPT_STEM
 from scribblegen.records import Sample
 
 logger = logging.getLogger(__name__)
-
-
-class Judge(Protocol):
-    """A segmentor that looks at twins."""
-
-    def agreement(self, image: np.ndarray, label: np.ndarray) -> float:
-        """How much of a label (H, W) it finds in a picture (H, W, 3), both uint8: 0 to 1."""
-
-    def fingerprint(self) -> str:
-        """Changes with any of its weights."""
 
 
 class ScribbleGen:

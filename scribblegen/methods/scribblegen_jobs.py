@@ -25,14 +25,13 @@ from scribblegen.families.stable_diffusion.conditioning import (
 from scribblegen.families.stable_diffusion.deep_cache import DeepCache
 from scribblegen.families.stable_diffusion.denoiser import CONDITIONING, CONDITIONING_SCALE
 from scribblegen.families.stable_diffusion.family import StableDiffusion
+from scribblegen.families.told_prompts import ToldPrompts
 from scribblegen.images import image_to_tensor, resize_image
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.methods.scribblegen_rows import PhotographRecords
 from scribblegen.prompts import sample_prompt
 from scribblegen.records import Sample
 from scribblegen.seeds import derive_seed
-
-_KEPT_PROMPTS = 4096  # sources with the same classes share one
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +72,7 @@ class TwinJobs:
         # Only samplers of this kind draw noise in their steps.
         draws = config.sampler == "lcm"
         self._num_draws = max(steps.num_steps for steps, _ in runs) if draws else 0
-        self._prompts: dict[str, Condition] = {}
+        self._prompt = ToldPrompts(family)
         self._null_conditionings: dict[tuple[int, int], Condition] = {}
 
     def prompt(self, sample: Sample) -> str:
@@ -163,13 +162,6 @@ class TwinJobs:
         null_told = self._prompt("") if drops_text else told
         null_followed = self.null_conditioning(size) if drops_conditioning else followed
         return {**told, **followed}, {**null_told, **null_followed}
-
-    def _prompt(self, prompt: str) -> Condition:
-        if prompt not in self._prompts:
-            if len(self._prompts) >= _KEPT_PROMPTS:
-                self._prompts.pop(next(iter(self._prompts)))
-            self._prompts[prompt] = self.family.prompt(prompt)
-        return self._prompts[prompt]
 
     def _follow(self, picture: np.ndarray) -> Condition:
         """A conditioning image (C, H, W), as rows follow it."""

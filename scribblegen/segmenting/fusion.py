@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from scribblegen.segmenting.normalisers import NORMALISERS
 from scribblegen.text_files import shown
 from scribblegen.yaml_files import parse_yaml
 
-NORMALISERS = ("max", "min_max", "share")
 _SMALLEST = 1e-8
 
 Weights = Mapping[int, float]  # by the width of a map's cells, in latent cells
@@ -109,8 +109,9 @@ def fused(
                 f"{dict(of_word)}."
             )
         total = sum(there.values())
-        result.append(sum((w / total) * large[f][word] for f, w in there.items()))
-    return torch.stack(result)  # type: ignore[arg-type]
+        shares = torch.stack([(w / total) * large[f][word] for f, w in there.items()])
+        result.append(shares.sum(dim=0))
+    return torch.stack(result)
 
 
 def _enlarged(map_: Tensor, size: tuple[int, int]) -> Tensor:

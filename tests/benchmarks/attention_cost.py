@@ -9,8 +9,8 @@ of places to places too, as they are. Writes `results/attention_cost.json`.
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -30,19 +30,14 @@ class StoreEverything:
     def __init__(self) -> None:
         self.stored: list[Tensor] = []
 
-    def attach(self, unet: UNet2DConditionModel) -> AbstractContextManager[Any]:
-        hooks = [
-            module.register_forward_hook(self._store, with_kwargs=True)
-            for module in unet.modules()
-            if hasattr(module, "to_q")
-        ]
-
-        class Hooked(AbstractContextManager):  # type: ignore[type-arg]
-            def __exit__(self, *error: object) -> None:
-                for hook in hooks:
-                    hook.remove()
-
-        return Hooked()
+    @contextmanager
+    def attach(self, unet: UNet2DConditionModel) -> Iterator[None]:
+        with ExitStack() as hooks:
+            for module in unet.modules():
+                if hasattr(module, "to_q"):
+                    handle = module.register_forward_hook(self._store, with_kwargs=True)
+                    hooks.callback(handle.remove)
+            yield
 
     def _store(self, attention: Any, args: Any, kwargs: Any, output: Any) -> None:
         hidden = args[0]

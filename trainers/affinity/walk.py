@@ -14,6 +14,7 @@ from scribblegen.segmenting.affinity import affinity_matrix
 from scribblegen.segmenting.propagation import random_walk
 from scribblegen.trainers.affinity.models import load_affinity_network
 from scribblegen.trainers.affinity.network import MOST_CELLS
+from scribblegen.trainers.segmentation.views import as_pixels
 
 _OPTION = "affinity_model"
 
@@ -56,7 +57,7 @@ class AffinityWalk:
         Returns:
             (K, H, W) float32, on the CPU.
         """
-        pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())[None].to(self._mean.device)
+        pixels = as_pixels(image)[None].to(self._mean.device)
         shown = self.network.shown((pixels.float() / 255 - self._mean) / self._std)
         features = self.network(pixel_values=shown).features[0]
         affinity = affinity_matrix(features, self.network.config.radius)
