@@ -2,16 +2,20 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 from transformers import CLIPTokenizer
 
 from scribblegen.classes import present_classes
-from scribblegen.images import image_to_tensor, resize_image
+from scribblegen.images import image_to_tensor, resize_image, resize_label
+from scribblegen.prompt_words import class_words
 from scribblegen.prompts import class_prompt
 from scribblegen.records import Sample
+from scribblegen.segmenting.token_spans import token_words
 from scribblegen.sources import Source
+from scribblegen.trainers.small_pipeline.grounding import labels_of_cells
 from scribblegen.trainers.small_pipeline.photographs import read_usable
 from scribblegen.trainers.small_pipeline.text_to_image_config import TextToImageConfig
 from scribblegen.trainers.small_pipeline.tokenizer import word_tokenizer
@@ -44,6 +48,7 @@ class LatentCache:
         prompts: list[str] = []  # caption and class prompt in turn
         encoded: list[Tensor] = []
         images: list[Tensor] = []
+        labels: list[np.ndarray] = []
         for index in tqdm(range(len(source)), desc="encode", unit="image", disable=not show):
             sample = read_usable(source, index)
             names = [source.classes.names[i] for i in present_classes(sample.scribble)]
@@ -52,6 +57,7 @@ class LatentCache:
             prompts += [caption, by_classes]
             image = image_to_tensor(resize_image(sample.image, side, side))
             images += [image, image.flip(2)] if config.random_flip else [image]
+            labels.append(resize_label(sample.scribble, side, side))
             if len(images) >= _ENCODED_AT_ONCE or index == len(source) - 1:
                 encoded.append(encode(torch.stack(images)).float().cpu())
                 images = []
@@ -60,6 +66,8 @@ class LatentCache:
         self.tokenizer = word_tokenizer(prompts, config.text_length)
         self._tokens = _tokens(self.tokenizer, prompts)  # (2 N, T) int64
         self.no_text = _tokens(self.tokenizer, [""])  # (1, T)
+        if config.grounding_weight:
+            self._ground(source, prompts, labels, config)
 
     def tokens(self, indices: list[int], by_classes: list[bool]) -> Tensor:
         """(B, T) int64: of each photograph's caption, or of its class names."""
@@ -70,6 +78,34 @@ class LatentCache:
     def latents(self, indices: list[int], flips: list[bool]) -> Tensor:
         """(2, B, C, h, w) float32: mean and std of each photograph, mirrored or not."""
         return self._latents[indices, [int(flip) for flip in flips]].transpose(0, 1)
+
+    def _ground(
+        self,
+        source: Source,
+        prompts: list[str],
+        labels: list[np.ndarray],
+        config: TextToImageConfig,
+    ) -> None:
+        """Where each class is, and by which tokens a prompt names it."""
+        names = source.classes.names
+        height, width = self._latents.shape[-2:]
+        cells = [labels_of_cells(label, (height, width), len(names)) for label in labels]
+        self._labels = torch.from_numpy(np.stack(cells))  # (N, h, w)
+        phrases = [words.phrases for words in class_words(config.prompt_words, names)]
+        length = config.text_length
+        words = [token_words(self.tokenizer, text, phrases, length=length) for text in prompts]
+        self._words = torch.stack(words).half()  # (2 N, W, T)
+
+    def labels(self, indices: list[int], flips: list[bool]) -> Tensor:
+        """(B, h, w) uint8: the class of each cell of the latents, mirrored or not."""
+        mirrored = torch.tensor(flips)[:, None, None]
+        labels = self._labels[indices]
+        return torch.where(mirrored, labels.flip(2), labels)
+
+    def words(self, indices: list[int], by_classes: list[bool]) -> Tensor:
+        """(B, W, T) float32: how much each token of those prompts counts for each class."""
+        rows = [2 * i + int(names) for i, names in zip(indices, by_classes, strict=True)]
+        return self._words[rows].float()
 
 
 def _caption_of(sample: Sample) -> str:

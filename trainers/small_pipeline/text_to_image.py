@@ -4,7 +4,7 @@ UNet and text encoder are trained together, from nothing, on a source's photogra
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,12 +20,14 @@ from scribblegen.families.schedule import read_schedule
 from scribblegen.families.stable_diffusion.networks import frozen
 from scribblegen.families.weights import load_weights, restore_weights
 from scribblegen.seeds import numpy_generator
+from scribblegen.segmenting.attention import WORDS, AttentionProbe
 from scribblegen.sources import Source
 from scribblegen.trainers.base.attention import use_fast_attention
 from scribblegen.trainers.base.config import TrainingRunConfig
 from scribblegen.trainers.base.plan import Draw
 from scribblegen.trainers.base.trainer import DiffusionTrainer
 from scribblegen.trainers.noise import Noise, draw_noise, noised_latents
+from scribblegen.trainers.small_pipeline.grounding import grounding_loss
 from scribblegen.trainers.small_pipeline.latent_cache import LatentCache
 from scribblegen.trainers.small_pipeline.small_model import write_figures
 from scribblegen.trainers.small_pipeline.text_to_image_config import TextToImageConfig
@@ -40,11 +42,15 @@ class CaptionedLatents:
         latents: (2, B, C, h, w): mean and std, unscaled.
         tokens: (B, T) int64; those of no text where it is dropped.
         noise: what is random about the draws.
+        words: (B, W, T): how much each token counts for each class; zeros where text is dropped.
+        labels: (B, h, w) uint8: the class of each cell. Both None where words are not grounded.
     """
 
     latents: Tensor
     tokens: Tensor
     noise: Noise
+    words: Tensor | None = None
+    labels: Tensor | None = None
 
 
 class TextToImageTrainer(DiffusionTrainer):
@@ -100,9 +106,15 @@ class TextToImageTrainer(DiffusionTrainer):
                 num_timesteps=len(self.schedule.alphas_cumprod),
                 dropouts=(0.0, self.config.text_dropout, 0.0),
             )
-            tokens = self.cache.tokens(indices, [self._is_class_prompt(d) for d in draws])
+            by_classes = [self._is_class_prompt(d) for d in draws]
+            tokens = self.cache.tokens(indices, by_classes)
             tokens = torch.where(noise.drop_text[:, None], self.cache.no_text, tokens)
-            yield CaptionedLatents(latents.to(device), tokens.to(device), noise)
+            batch = CaptionedLatents(latents.to(device), tokens.to(device), noise)
+            if self.config.grounding_weight:
+                words = self.cache.words(indices, by_classes) * ~noise.drop_text[:, None, None]
+                labels = self.cache.labels(indices, flips)
+                batch = replace(batch, words=words.to(device), labels=labels.to(device))
+            yield batch
 
     def _is_class_prompt(self, draw: Draw) -> bool:
         generator = numpy_generator(self.config.seed, "prompt", draw.epoch, draw.position)
@@ -116,7 +128,14 @@ class TextToImageTrainer(DiffusionTrainer):
             scaling_factor=self.vae.config.scaling_factor,
             snr_gamma=self.config.snr_gamma,
         )
-        return noised.loss(module(noised.noisy, noised.timesteps, batch.tokens))
+        if batch.words is None or batch.labels is None:
+            return noised.loss(module(noised.noisy, noised.timesteps, batch.tokens))
+        finest = self.config.first_attending_level
+        probe = AttentionProbe(factors=(2**finest, 2 ** (finest + 1)))
+        with probe.attach({"unet": self.module.unet}, {WORDS: batch.words}):
+            loss = noised.loss(module(noised.noisy, noised.timesteps, batch.tokens))
+        grounding = grounding_loss(probe.collect(), batch.labels)
+        return loss + self.config.grounding_weight * grounding
 
     def _save_weights(self, folder: Path) -> None:
         self.module.unet.save_pretrained(folder / "unet")

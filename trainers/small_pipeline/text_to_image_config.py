@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from scribblegen.configs import option
+from scribblegen.prompt_words import AUTO
 from scribblegen.prompts import PROMPT_STEM
 from scribblegen.trainers.base.config import TrainingConfig
 
@@ -41,6 +42,14 @@ class TextToImageConfig(TrainingConfig):
         "with 1 no captions are needed.",
     )
     prompt_stem: str = option(PROMPT_STEM, "First words of those prompts.")
+    grounding_weight: float = option(
+        0.0,
+        "Weight of the loss that teaches cross-attention, at the two finest levels that have it, "
+        "where the words of each class are, by the scribbles; 0: attention is left to itself.",
+    )
+    prompt_words: str = option(
+        AUTO, "What names each class in captions, for that loss; as source prompts has it."
+    )
     random_flip: bool = option(False, "Mirror every second draw of a photograph.")
 
     def __post_init__(self) -> None:
@@ -55,6 +64,8 @@ class TextToImageConfig(TrainingConfig):
                 "`first_attending_level` must be one of the levels of `block_out_channels`, 0 to "
                 f"{len(self.block_out_channels) - 1}. Got {self.first_attending_level}."
             )
+        if self.grounding_weight < 0:
+            raise ValueError(f"`grounding_weight` must be at least 0. Got {self.grounding_weight}.")
         for name in ("text_dropout", "class_prompts"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"`{name}` must be in [0, 1]. Got {getattr(self, name)}.")
