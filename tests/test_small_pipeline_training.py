@@ -16,6 +16,7 @@ from scribblegen.builders.config import FolderConfig, ScenesConfig
 from scribblegen.builders.sources import open_source
 from scribblegen.families.open import load_base, load_diffusion
 from scribblegen.families.schedule import DiffusionSchedule, read_schedule
+from scribblegen.segmenting.attention import WORDS, AttentionProbe
 from scribblegen.tiny.pack import pack
 from scribblegen.trainers.base.config import TrainingRunConfig
 from scribblegen.trainers.controlnet.config import ControlNetConfig, ControlNetRunConfig
@@ -27,6 +28,7 @@ from scribblegen.trainers.small_pipeline.autoencoder import (
     whiten_latents,
 )
 from scribblegen.trainers.small_pipeline.autoencoder_config import AutoencoderConfig
+from scribblegen.trainers.small_pipeline.grounding import grounding_loss
 from scribblegen.trainers.small_pipeline.photographs import Photographs
 from scribblegen.trainers.small_pipeline.text_to_image import TextToImageTrainer
 from scribblegen.trainers.small_pipeline.text_to_image_config import TextToImageConfig
@@ -143,6 +145,46 @@ def test_the_levels_that_attend_to_the_text(tmp_path, autoencoder):
         ValueError, match=r"`first_attending_level` must be one of the levels.*0 to 1"
     ):
         replace(BASE, first_attending_level=2)
+
+
+def test_attention_learns_where_the_words_of_a_class_are(tmp_path, autoencoder):
+    """Grounded by scribbles of its source, and only then."""
+    found = {}
+    for weight in (0.0, 1.0):
+        changes = {"grounding_weight": weight, "first_attending_level": 0, "max_train_steps": 40}
+        folder = train_base(tmp_path / str(weight), autoencoder, learning_rate=3e-3, **changes)
+        found[weight] = ungrounded_share(load_base(folder), autoencoder)
+    assert found[1.0] < found[0.0] - 0.3
+
+
+def ungrounded_share(parts, vae):
+    """The loss of grounding over the source's scenes, lightly noised."""
+    trainer = TextToImageTrainer(
+        replace(BASE, vae_model_name_or_path=str(vae), grounding_weight=1.0, random_flip=False),
+        TrainingRunConfig(output_dir="unused"),
+        open_source(SOURCE),
+    )
+    cache, rows, captions = trainer.cache, list(range(12)), [False] * 12
+    probe = AttentionProbe()
+    latents = cache.latents(rows, captions)[0]
+    with torch.no_grad(), probe.attach(parts, {WORDS: cache.words(rows, captions)}):
+        text = parts["text_encoder"](cache.tokens(rows, captions))[0]
+        parts["unet"](latents, 50, encoder_hidden_states=text)
+    return float(grounding_loss(probe.collect(), cache.labels(rows, captions))) / 12
+
+
+def test_a_resumed_grounded_base_equals_an_uninterrupted_one(tmp_path, autoencoder):
+    grounded = {"grounding_weight": 0.5, "first_attending_level": 0, "max_train_steps": 3}
+    whole = train_base(tmp_path / "whole", autoencoder, **grounded)
+    every = {"checkpointing_steps": 2}
+    train_base(tmp_path / "cut", autoencoder, run=every, **grounded)
+    again = train_base(
+        tmp_path / "cut",
+        autoencoder,
+        run={**every, "resume_from_checkpoint": "checkpoint-2"},
+        **grounded,
+    )
+    assert equal(weights(again / "unet"), weights(whole / "unet"))
 
 
 def test_a_resumed_base_equals_an_uninterrupted_one(tmp_path, autoencoder, base):
