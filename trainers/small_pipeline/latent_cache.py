@@ -18,7 +18,7 @@ from scribblegen.sources import Source
 from scribblegen.trainers.small_pipeline.grounding import labels_of_cells
 from scribblegen.trainers.small_pipeline.photographs import read_usable
 from scribblegen.trainers.small_pipeline.text_to_image_config import TextToImageConfig
-from scribblegen.trainers.small_pipeline.tokenizer import word_tokenizer
+from scribblegen.trainers.small_pipeline.tokenizer import tokens_of, word_tokenizer
 
 _ENCODED_AT_ONCE = 32
 
@@ -30,6 +30,7 @@ class LatentCache:
         source: photographs, with captions unless all prompts are of class names.
         encode: (B, 3, H, W) in [-1, 1] -> (B, 2, C, h, w): mean and std of the latents.
         config: resolution, flips and length of the text.
+        tokenizer: of the prompts; if None, one with a token for each of their words.
         show: draw a progress bar.
 
     Raises:
@@ -42,6 +43,7 @@ class LatentCache:
         encode: Callable[[Tensor], Tensor],
         config: TextToImageConfig,
         *,
+        tokenizer: CLIPTokenizer | None = None,
         show: bool,
     ) -> None:
         side = config.resolution
@@ -63,9 +65,9 @@ class LatentCache:
                 images = []
         # (N, flips, 2, C, h, w)
         self._latents = torch.cat(encoded).unflatten(0, (len(source), -1))
-        self.tokenizer = word_tokenizer(prompts, config.text_length)
-        self._tokens = _tokens(self.tokenizer, prompts)  # (2 N, T) int64
-        self.no_text = _tokens(self.tokenizer, [""])  # (1, T)
+        self.tokenizer = tokenizer or word_tokenizer(prompts, config.text_length)
+        self._tokens = tokens_of(self.tokenizer, prompts)  # (2 N, T) int64
+        self.no_text = tokens_of(self.tokenizer, [""])  # (1, T)
         if config.grounding_weight:
             self._ground(source, prompts, labels, config)
 
@@ -115,14 +117,3 @@ def _caption_of(sample: Sample) -> str:
             "takes them from `caption_column`. With `class_prompts` 1 none is needed."
         )
     return sample.prompt
-
-
-def _tokens(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
-    tokens: Tensor = tokenizer(
-        captions,
-        padding="max_length",
-        max_length=tokenizer.model_max_length,
-        truncation=True,
-        return_tensors="pt",
-    ).input_ids
-    return tokens

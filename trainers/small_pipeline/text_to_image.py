@@ -1,11 +1,13 @@
 """Trains a small text-to-image pipeline over a trained autoencoder: the base of a ControlNet.
 
-UNet and text encoder are trained together, from nothing, on a source's photographs and captions.
+UNet and text encoder are trained together, from nothing or from those of another, on a source's
+photographs and captions.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -16,6 +18,7 @@ from diffusers import (
 from torch import Tensor, nn
 
 from scribblegen.cards.models import TEXT_TO_IMAGE
+from scribblegen.families.open import load_base
 from scribblegen.families.schedule import read_schedule
 from scribblegen.families.stable_diffusion.networks import frozen
 from scribblegen.families.weights import load_weights, restore_weights
@@ -62,7 +65,8 @@ class TextToImageTrainer(DiffusionTrainer):
         source: photographs with captions; their scribbles are not looked at.
 
     Raises:
-        ValueError, OSError: the autoencoder is missing, or a photograph has no caption.
+        ValueError, OSError: the autoencoder or the pipeline is missing or does not fit, or a
+            photograph has no caption.
     """
 
     project = "scribblegen-text-to-image"
@@ -71,16 +75,31 @@ class TextToImageTrainer(DiffusionTrainer):
     def __init__(
         self, config: TextToImageConfig, run_config: TrainingRunConfig, source: Source
     ) -> None:
-        if config.vae_model_name_or_path is None:
-            raise ValueError("`vae_model_name_or_path` must be given: the autoencoder.")
+        name, pretrained = config.vae_model_name_or_path, config.pretrained_model_name_or_path
+        if name is None and pretrained is None:
+            raise ValueError(
+                "`vae_model_name_or_path` must be given, the autoencoder; or "
+                "`pretrained_model_name_or_path`, a pipeline to go on from."
+            )
+        parts: dict[str, Any] = {}
+        if pretrained is not None:
+            parts = load_base(pretrained, option="pretrained_model_name_or_path")
+            _check_prediction(parts["scheduler_config"], config.prediction_type)
         super().__init__(config, run_config, source)
-        name = config.vae_model_name_or_path
-        vae = load_weights(AutoencoderKL, "vae_model_name_or_path", name)
+        vae = parts.get("vae")
+        if name is not None:
+            vae = load_weights(AutoencoderKL, "vae_model_name_or_path", name)
         self.vae = frozen(vae, self.accelerator.device, torch.float32)
         self.cache = LatentCache(
-            source, self._encode, config, show=self.accelerator.is_main_process
+            source,
+            self._encode,
+            config,
+            tokenizer=parts.get("tokenizer"),
+            show=self.accelerator.is_main_process,
         )
         self.module = TextToImage(self.vae, len(self.cache.tokenizer), config)
+        if parts:
+            self.module.begin_from(parts["unet"], parts["text_encoder"])
         if config.mixed_precision == "bf16":
             use_fast_attention(self.module.unet, self.accelerator.device)
         self.schedule = read_schedule(scheduler_config(config.prediction_type))
@@ -158,3 +177,12 @@ class TextToImageTrainer(DiffusionTrainer):
         )
         pipeline.save_pretrained(self.output_dir)
         write_figures(TEXT_TO_IMAGE, self.output_dir, self.config, self.training.figures())
+
+
+def _check_prediction(scheduler: dict[str, Any], wanted: str) -> None:
+    found = scheduler.get("prediction_type", "epsilon")
+    if found != wanted:
+        raise ValueError(
+            f"`prediction_type` must be that of `pretrained_model_name_or_path`, {found}. "
+            f"Got {wanted}."
+        )
