@@ -147,6 +147,59 @@ def test_the_levels_that_attend_to_the_text(tmp_path, autoencoder):
         replace(BASE, first_attending_level=2)
 
 
+def test_a_base_goes_on_where_another_ended(tmp_path, base):
+    """With attention at a finer level, which adds nothing before it is trained."""
+    blind = {"first_attending_level": 1, "max_train_steps": 2}
+    first = train_base(tmp_path / "first", base / "vae", **blind)
+    parts = load_base(first)
+    config = replace(
+        BASE, pretrained_model_name_or_path=str(first), first_attending_level=0, learning_rate=1e-4
+    )
+    trainer = TextToImageTrainer(
+        config, TrainingRunConfig(output_dir=str(tmp_path / "on")), open_source(SOURCE)
+    )
+    latents, steps = torch.randn(2, 4, 16, 16), torch.tensor([10, 900])
+    tokens = trainer.cache.tokens([0, 1], [False, True])
+    with torch.no_grad():
+        text = parts["text_encoder"](tokens)[0]
+        before = parts["unet"](latents, steps, encoder_hidden_states=text).sample
+        assert torch.allclose(trainer.module(latents, steps, tokens), before, atol=1e-5)
+    folder = trainer.train()
+    assert load_base(folder)["unet"].config.down_block_types[0] == "CrossAttnDownBlock2D"
+    assert equal(weights(folder / "vae"), weights(base / "vae"))
+    grown = weights(folder / "unet")["down_blocks.0.attentions.0.proj_out.weight"]
+    assert grown.abs().max() > 0, "and then it learns"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"text_width": 32}, r"`pretrained_model_name_or_path` must have a UNet of the sizes"),
+        ({"text_layers": 2}, r"must have a text encoder of the sizes that the options give"),
+        ({"prediction_type": "epsilon"}, r"must be that of .*, v_prediction. Got epsilon"),
+    ],
+)
+def test_a_pipeline_of_other_sizes_is_not_gone_on_from(tmp_path, base, changes, message):
+    with pytest.raises(ValueError, match=message):
+        train_base(tmp_path, base / "vae", pretrained_model_name_or_path=str(base), **changes)
+
+
+def test_an_autoencoder_or_a_pipeline_must_be_given(tmp_path):
+    with pytest.raises(ValueError, match="`vae_model_name_or_path` must be given.*or `pretrained"):
+        TextToImageTrainer(BASE, TrainingRunConfig(output_dir=str(tmp_path)), open_source(SOURCE))
+
+
+def test_a_level_that_attends_to_the_text_alone(tmp_path, autoencoder):
+    changes = {"first_attending_level": 0, "first_self_attending_level": 1, "max_train_steps": 1}
+    parts = load_base(train_base(tmp_path, autoencoder, **changes))
+    unet = parts["unet"]
+    probe = AttentionProbe(self_factors=(1, 2))
+    told = {WORDS: torch.ones(1, 1, 40)}
+    with torch.no_grad(), probe.attach(parts, told):
+        unet(torch.zeros(1, 4, 16, 16), 5, encoder_hidden_states=torch.zeros(1, 40, 16))
+    assert set(probe.collect()) == {"cross.1", "cross.2", "self.2"}
+
+
 def test_attention_learns_where_the_words_of_a_class_are(tmp_path, autoencoder):
     """Grounded by scribbles of its source, and only then."""
     found = {}
