@@ -12,8 +12,10 @@ import numpy as np
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from scribblegen.segmenting.fusion import Fusion, fused
+from scribblegen.segmenting.fusion import Fusion, Weights, fused
 from scribblegen.segmenting.propagation import spread_by_attention
+
+_HIGHEST = 0.1  # share of a map that is its height
 
 
 class Affinity(Protocol):
@@ -79,3 +81,28 @@ def by_width(left: Mapping[str, Tensor], count: int) -> dict[int, Tensor]:
         for name, kept in left.items()
         if name.startswith("cross.")
     }
+
+
+def prominences(maps: Mapping[int, Tensor], weights: Sequence[Weights]) -> list[float]:
+    """How far each of W words stands out: its map's mean over the highest tenth, less that of all.
+
+    Args:
+        maps: (W, h, w) float, shares of attention, by the width of their cells.
+        weights: of each word, of the widths; of those that are there the mean is taken.
+
+    Returns:
+        Numbers in [0, 1]; 0 for a map that is flat.
+    """
+    found = []
+    for word, of_word in enumerate(weights):
+        there = {width: weight for width, weight in of_word.items() if width in maps}
+        total = sum(there.values())
+        apart = sum(weight * _prominence(maps[width][word]) for width, weight in there.items())
+        found.append(apart / total if total else 0.0)
+    return found
+
+
+def _prominence(map_: Tensor) -> float:
+    values = map_.float().flatten()
+    highest = values.topk(max(1, round(_HIGHEST * len(values)))).values
+    return float(highest.mean() - values.mean())
