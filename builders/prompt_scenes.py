@@ -6,11 +6,11 @@ No scene is drawn: a caption follows from its composition.
 from collections.abc import Sequence
 
 from scribblegen.builders.prompt_drafts import Draft, Turns
-from scribblegen.builders.prompt_words import ClassWords
 from scribblegen.builders.scenes.captions import caption
 from scribblegen.builders.scenes.composition import compose
 from scribblegen.builders.scenes.kinds import OBJECT_KINDS, SCENE_CLASSES
 from scribblegen.builders.scenes.source import SCENES_VERSION
+from scribblegen.prompt_words import ClassWords
 from scribblegen.segmenting.phrases import occurrences
 
 FIRST_SCENE = 200_000  # nothing of the shipped pipeline was trained on this one or those after it

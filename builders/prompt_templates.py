@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 
 from scribblegen.builders.prompt_drafts import Draft, Turns, choose, draw
-from scribblegen.builders.prompt_words import ClassWords
 from scribblegen.builders.prompts_config import PromptsConfig
+from scribblegen.prompt_words import ClassWords
 
 Thing = tuple[str, bool]  # what is written, and whether an article goes in front of it
 # Vowels that are spoken as consonants: a unicycle, a one-way street, a ewe.

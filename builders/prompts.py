@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from scribblegen.builders.prompt_captions import CaptionWriter, read_captions
 from scribblegen.builders.prompt_drafts import Turns, Writer
 from scribblegen.builders.prompt_templates import TemplateWriter
-from scribblegen.builders.prompt_words import NONE, ClassWords, class_words
 from scribblegen.builders.prompts_config import PromptsConfig
 from scribblegen.classes import Classes, load_classes
+from scribblegen.prompt_words import NONE, ClassWords, class_words
 from scribblegen.prompts import Prompt
 from scribblegen.segmenting.phrases import occurrences
 from scribblegen.sources import Source

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from scribblegen.builders.prompt_words import AUTO
 from scribblegen.configs import option
+from scribblegen.prompt_words import AUTO
 
 _TEMPLATES = ["Photo of a {class}"]
 _PLAIN_SHARE = 0.3  # 70 % sub-classes, as DatasetDM has it

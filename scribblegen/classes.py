@@ -133,8 +133,11 @@ def load_classes(spec: str | Path) -> Classes:
     path = Path(text)
     if "," in text and not is_file(path):
         names = tuple(name.strip() for name in text.split(","))
-        check_names(names)
-        return Classes(names)
+        try:
+            check_names(names)
+            return Classes(names)
+        except ValueError as error:
+            raise ValueError(f"`classes` {shown(text)} is no list of names: {error}") from error
     if not is_file(path):
         raise FileNotFoundError(
             f"`classes` must be one of {', '.join(LABEL_SPACES)}, a file, or names separated by "

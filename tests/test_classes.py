@@ -67,6 +67,12 @@ def test_names_can_be_given_on_the_command_line() -> None:
     assert load_classes("background, cat,potted plant") == Classes(NAMES)
 
 
+@pytest.mark.parametrize(("text", "fault"), [(",", "empty"), ("cat,dog,cat", "cat.*twice")])
+def test_names_that_are_none_are_refused_by_the_name_of_the_option(text: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=f"`classes` .*{text}.* is no list of names: .*{fault}"):
+        load_classes(text)
+
+
 def test_names_on_the_command_line_may_be_longer_than_a_file_name() -> None:
     names = tuple(f"quite a long class name {i}" for i in range(200))
     assert load_classes(",".join(names)).names == names

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from scribblegen.builders.prompt_scenes import scene_words
-from scribblegen.builders.prompt_words import SHIPPED, class_words, parse_words, shipped_words
 from scribblegen.builders.scenes.captions import SCENE_VOCABULARY
 from scribblegen.builders.scenes.kinds import OBJECT_KINDS, SCENE_CLASSES
 from scribblegen.classes import load_classes
+from scribblegen.prompt_words import SHIPPED, class_words, parse_words, shipped_words
 from scribblegen.segmenting.phrases import occurrences
 
 

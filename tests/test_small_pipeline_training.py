@@ -16,6 +16,7 @@ from scribblegen.builders.config import FolderConfig, ScenesConfig
 from scribblegen.builders.sources import open_source
 from scribblegen.families.open import load_base, load_diffusion
 from scribblegen.families.schedule import DiffusionSchedule, read_schedule
+from scribblegen.segmenting.attention import WORDS, AttentionProbe
 from scribblegen.tiny.pack import pack
 from scribblegen.trainers.base.config import TrainingRunConfig
 from scribblegen.trainers.controlnet.config import ControlNetConfig, ControlNetRunConfig
@@ -27,6 +28,7 @@ from scribblegen.trainers.small_pipeline.autoencoder import (
     whiten_latents,
 )
 from scribblegen.trainers.small_pipeline.autoencoder_config import AutoencoderConfig
+from scribblegen.trainers.small_pipeline.grounding import grounding_loss
 from scribblegen.trainers.small_pipeline.photographs import Photographs
 from scribblegen.trainers.small_pipeline.text_to_image import TextToImageTrainer
 from scribblegen.trainers.small_pipeline.text_to_image_config import TextToImageConfig
@@ -143,6 +145,99 @@ def test_the_levels_that_attend_to_the_text(tmp_path, autoencoder):
         ValueError, match=r"`first_attending_level` must be one of the levels.*0 to 1"
     ):
         replace(BASE, first_attending_level=2)
+
+
+def test_a_base_goes_on_where_another_ended(tmp_path, base):
+    """With attention at a finer level, which adds nothing before it is trained."""
+    blind = {"first_attending_level": 1, "max_train_steps": 2}
+    first = train_base(tmp_path / "first", base / "vae", **blind)
+    parts = load_base(first)
+    config = replace(
+        BASE, pretrained_model_name_or_path=str(first), first_attending_level=0, learning_rate=1e-4
+    )
+    trainer = TextToImageTrainer(
+        config, TrainingRunConfig(output_dir=str(tmp_path / "on")), open_source(SOURCE)
+    )
+    latents, steps = torch.randn(2, 4, 16, 16), torch.tensor([10, 900])
+    tokens = trainer.cache.tokens([0, 1], [False, True])
+    with torch.no_grad():
+        text = parts["text_encoder"](tokens)[0]
+        before = parts["unet"](latents, steps, encoder_hidden_states=text).sample
+        assert torch.allclose(trainer.module(latents, steps, tokens), before, atol=1e-5)
+    folder = trainer.train()
+    assert load_base(folder)["unet"].config.down_block_types[0] == "CrossAttnDownBlock2D"
+    assert equal(weights(folder / "vae"), weights(base / "vae"))
+    grown = weights(folder / "unet")["down_blocks.0.attentions.0.proj_out.weight"]
+    assert grown.abs().max() > 0, "and then it learns"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"text_width": 32}, r"`pretrained_model_name_or_path` must have a UNet of the sizes"),
+        ({"text_layers": 2}, r"must have a text encoder of the sizes that the options give"),
+        ({"prediction_type": "epsilon"}, r"must be that of .*, v_prediction. Got epsilon"),
+    ],
+)
+def test_a_pipeline_of_other_sizes_is_not_gone_on_from(tmp_path, base, changes, message):
+    with pytest.raises(ValueError, match=message):
+        train_base(tmp_path, base / "vae", pretrained_model_name_or_path=str(base), **changes)
+
+
+def test_an_autoencoder_or_a_pipeline_must_be_given(tmp_path):
+    with pytest.raises(ValueError, match="`vae_model_name_or_path` must be given.*or `pretrained"):
+        TextToImageTrainer(BASE, TrainingRunConfig(output_dir=str(tmp_path)), open_source(SOURCE))
+
+
+def test_a_level_that_attends_to_the_text_alone(tmp_path, autoencoder):
+    changes = {"first_attending_level": 0, "first_self_attending_level": 1, "max_train_steps": 1}
+    parts = load_base(train_base(tmp_path, autoencoder, **changes))
+    unet = parts["unet"]
+    probe = AttentionProbe(self_factors=(1, 2))
+    told = {WORDS: torch.ones(1, 1, 40)}
+    with torch.no_grad(), probe.attach(parts, told):
+        unet(torch.zeros(1, 4, 16, 16), 5, encoder_hidden_states=torch.zeros(1, 40, 16))
+    assert set(probe.collect()) == {"cross.1", "cross.2", "self.2"}
+
+
+def test_attention_learns_where_the_words_of_a_class_are(tmp_path, autoencoder):
+    """Grounded by scribbles of its source, and only then."""
+    found = {}
+    for weight in (0.0, 1.0):
+        changes = {"grounding_weight": weight, "first_attending_level": 0, "max_train_steps": 40}
+        folder = train_base(tmp_path / str(weight), autoencoder, learning_rate=3e-3, **changes)
+        found[weight] = ungrounded_share(load_base(folder), autoencoder)
+    assert found[1.0] < found[0.0] - 0.3
+
+
+def ungrounded_share(parts, vae):
+    """The loss of grounding over the source's scenes, lightly noised."""
+    trainer = TextToImageTrainer(
+        replace(BASE, vae_model_name_or_path=str(vae), grounding_weight=1.0, random_flip=False),
+        TrainingRunConfig(output_dir="unused"),
+        open_source(SOURCE),
+    )
+    cache, rows, captions = trainer.cache, list(range(12)), [False] * 12
+    probe = AttentionProbe()
+    latents = cache.latents(rows, captions)[0]
+    with torch.no_grad(), probe.attach(parts, {WORDS: cache.words(rows, captions)}):
+        text = parts["text_encoder"](cache.tokens(rows, captions))[0]
+        parts["unet"](latents, 50, encoder_hidden_states=text)
+    return float(grounding_loss(probe.collect(), cache.labels(rows, captions))) / 12
+
+
+def test_a_resumed_grounded_base_equals_an_uninterrupted_one(tmp_path, autoencoder):
+    grounded = {"grounding_weight": 0.5, "first_attending_level": 0, "max_train_steps": 3}
+    whole = train_base(tmp_path / "whole", autoencoder, **grounded)
+    every = {"checkpointing_steps": 2}
+    train_base(tmp_path / "cut", autoencoder, run=every, **grounded)
+    again = train_base(
+        tmp_path / "cut",
+        autoencoder,
+        run={**every, "resume_from_checkpoint": "checkpoint-2"},
+        **grounded,
+    )
+    assert equal(weights(again / "unet"), weights(whole / "unet"))
 
 
 def test_a_resumed_base_equals_an_uninterrupted_one(tmp_path, autoencoder, base):

@@ -10,7 +10,7 @@ from datasets import load_dataset
 from scribblegen.cli import main
 from scribblegen.commands.study.arms import in_waves, shipped_arms
 from scribblegen.commands.study.plan import read_study
-from scribblegen.commands.study.report import study_table
+from scribblegen.commands.study.report import class_table, study_table
 from scribblegen.commands.study.trainings import trainings
 
 STUDY = """
@@ -82,7 +82,10 @@ def test_every_arm_fraction_and_seed_is_measured(study):
         assert r["eval_mean_iou"] == measured["eval_mean_iou"]
     assert len((study / "out/results.csv").read_text().splitlines()) == 1 + 8
     table = study_table(results, ["real", "ratio-1", "uniform+agreed", "masks"])
-    assert (study / "out/results.md").read_text() == f"{table}\n"
+    written = (study / "out/results.md").read_text()
+    assert written.startswith(f"{table}\n\n| IoU of | real | ratio-1 | uniform+agreed | masks |\n")
+    sky = 100 * next(r["eval_iou_sky"] for r in results if r["fraction"] == 1)
+    assert f"\n| sky | {sky:.1f} | " in written
     run_of = study / "out/fraction-0.5/segmentors"
     assert json.loads((run_of / "masks-seed0/run.json").read_text())["labels"] == "mask"
     agreed = json.loads((run_of / "uniform+agreed-seed0/run.json").read_text())
@@ -129,6 +132,7 @@ def test_another_study_does_not_mix_into_the_folder(study):
     ("change", "message"),
     [
         (("real, ratio-1", "real, fixed-1"), "hold subsets .*'guidance2-encode1'. Did you mean"),
+        (("[guidance1-encode1]", "[nowhere]"), "or REPO:subset of other datasets. Got 'nowhere'"),
         (("real, ratio-1", "real, rat-1"), "`arms` must name .* Got 'rat-1'. Did you mean `ratio"),
         (("real, ratio-1", "ratio-1"), "`arms` must hold real: it judges the twins of uniform"),
         (("real, ratio-1", "real, real"), "`arms` must differ"),
@@ -234,6 +238,15 @@ def test_the_arms_of_the_shipped_studies_are_what_they_were():
     assert len(grabcut) == 7 * 3, "the same in every fold"
 
 
+def test_an_arm_learns_from_a_dataset_that_is_there_already():
+    found = added("study-diffumask")
+    assert found["kept", 1.0, 2] == {
+        "scheme": "synthetic_only",
+        "synthetic": ["out/diffumask:diffumask-kept"],
+    }
+    assert found["real+diffumask", 1.0, 0]["synthetic"] == ["out/diffumask:diffumask"]
+
+
 def test_what_every_segmentor_of_a_study_is_given():
     plan, _ = read_study(["--config", "study-daylight", "--output_dir", "out"])
     first = next(trainings(plan, Path("out")))
@@ -263,6 +276,24 @@ def test_every_shipped_arm_fits():
     ratios = ["--twins.encode_ratios", "0.2", "0.4", "0.6", "0.8", "1"]
     arms = {arm for arm, _, _ in added("study-scenes", "--arms", *shipped_arms(), *ratios)}
     assert arms == shipped_arms().keys()
+
+
+def test_the_iou_of_each_class_is_the_mean_over_seeds_at_the_largest_fraction():
+    results = [
+        {"arm": arm, "fraction": fraction, "eval_iou_cat": cat, "eval_iou_dog": cat / 2}
+        for arm, fraction, cat in (
+            ("real", 1.0, 0.4),
+            ("real", 1.0, 0.6),
+            ("real", 0.5, 0.1),
+            ("masks", 1.0, 0.8),
+        )
+    ]
+    assert class_table(results, ["real", "masks", "none yet"]).splitlines() == [
+        "| IoU of | real | masks | none yet |",
+        "|---|---|---|---|",
+        "| cat | 50.0 | 80.0 | |",
+        "| dog | 25.0 | 40.0 | |",
+    ]
 
 
 def test_the_table_pairs_arms_with_the_scribbles_alone_by_seed():

@@ -1,5 +1,6 @@
 """An untrained text-to-image pipeline, small enough for a laptop."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -48,6 +49,10 @@ class TextToImage(nn.Module):
                     *("CrossAttnUpBlock2D",) * attending,
                     *("UpBlock2D",) * blind,
                 ),
+                only_cross_attention=tuple(
+                    level < config.first_self_attending_level
+                    for level in range(len(config.block_out_channels))
+                ),
                 layers_per_block=config.layers_per_block,
                 norm_num_groups=config.norm_num_groups,
                 attention_head_dim=config.attention_heads,
@@ -74,3 +79,33 @@ class TextToImage(nn.Module):
             latents, timesteps, encoder_hidden_states=prompts, return_dict=False
         )[0]
         return predicted
+
+    def begin_from(self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel) -> None:
+        """Takes over the weights of others. Attention that their UNet lacks adds nothing at first.
+
+        Raises:
+            ValueError: a part has another shape.
+        """
+        given, own = unet.state_dict(), self.unet.state_dict()
+        new = {name for name in own if name not in given}
+        _refuse_others("UNet", given, own, [name for name in new if ".attentions." not in name])
+        self.unet.load_state_dict(given, strict=False)
+        for path, module in self.unet.named_modules():
+            if f"{path}.proj_out.weight" in new:
+                nn.init.zeros_(module.proj_out.weight)
+                nn.init.zeros_(module.proj_out.bias)
+        given, own = text_encoder.state_dict(), self.text_encoder.state_dict()
+        _refuse_others("text encoder", given, own, [name for name in own if name not in given])
+        self.text_encoder.load_state_dict(given)
+
+
+def _refuse_others(
+    part: str, given: Mapping[str, Tensor], own: Mapping[str, Tensor], lacking: Sequence[str]
+) -> None:
+    """Refuses weights that are not those of the network that the options describe."""
+    unlike = [n for n, v in given.items() if n not in own or own[n].shape != v.shape]
+    if unlike or lacking:
+        raise ValueError(
+            f"`pretrained_model_name_or_path` must have a {part} of the sizes that the options "
+            f"give. Got one that differs in {', '.join([*unlike, *lacking][:3])}."
+        )

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+import torch
+from torch import Tensor
 from transformers import AddedToken, CLIPTokenizer
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789-,."
@@ -14,17 +16,8 @@ def word_tokenizer(captions: Sequence[str], length: int) -> CLIPTokenizer:
     Args:
         captions: the captions of a source.
         length: tokens of a prompt, first and last included.
-
-    Raises:
-        ValueError: a caption is longer than that.
     """
     words = [re.findall(r"\w+|[^\w\s]", caption.lower()) for caption in captions]
-    longest = max(map(len, words)) + 2
-    if longest > length:
-        raise ValueError(
-            f"`text_length` must be at least {longest}, the tokens of the longest caption. "
-            f"Got {length}."
-        )
     spelling = ["<|startoftext|>", "<|endoftext|>", *_LETTERS, *(f"{c}</w>" for c in _LETTERS)]
     vocabulary = {token: number for number, token in enumerate(spelling)}
     tokenizer = CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=length)
@@ -33,3 +26,19 @@ def word_tokenizer(captions: Sequence[str], length: int) -> CLIPTokenizer:
         [AddedToken(word, single_word=True, normalized=True) for word in sorted(unspelled)]
     )
     return tokenizer
+
+
+def tokens_of(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Tensor:
+    """(N, T) int64, padded to the tokenizer's length.
+
+    Raises:
+        ValueError: a caption is longer than that.
+    """
+    tokens = tokenizer(captions, padding="max_length", max_length=tokenizer.model_max_length)
+    longest = max(map(len, tokens.input_ids))
+    if longest > tokenizer.model_max_length:
+        raise ValueError(
+            f"`text_length` must be at least {longest}, the tokens of the longest caption. "
+            f"Got {tokenizer.model_max_length}."
+        )
+    return torch.tensor(tokens.input_ids)

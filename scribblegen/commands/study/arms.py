@@ -44,7 +44,8 @@ def read_arms(
 
     Returns:
         By name, in the order of `names`: options as text, numbers and lists of these. `synthetic`
-        holds names of `subsets`; `agreement_model` may be one of `names`.
+        holds names of `subsets`, or REPO:subset of datasets elsewhere; `agreement_model` may be one
+        of `names`.
 
     Raises:
         ValueError: an arm, an option or a subset is unknown, an option's value does not fit, or
@@ -100,12 +101,18 @@ def _checked(arm: Any, subsets: Sequence[str], where: str) -> dict[str, Any]:
         if value is None:
             raise ValueError(f"`{option}` in {where} must have a value. Leave it out otherwise.")
     for subset in arm.get("synthetic", ()):
-        if subset not in subsets:
+        if subset not in subsets and not is_elsewhere(subset):
             raise ValueError(
-                f"`synthetic` in {where} must hold subsets of the twins: {list(subsets)}. "
-                f"Got {shown(subset)}.{did_you_mean(subset, list(subsets))}"
+                f"`synthetic` in {where} must hold subsets of the twins, {list(subsets)}, or "
+                f"REPO:subset of other datasets. Got {shown(subset)}."
+                f"{did_you_mean(subset, list(subsets))}"
             )
     return arm
+
+
+def is_elsewhere(subset: str) -> bool:
+    """Whether an arm's subset is one of a dataset that the study does not make: REPO:subset."""
+    return ":" in subset
 
 
 def _check_judge(name: str, judge: str | None, names: Sequence[str], known: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from scribblegen.builders.config import PhotographsConfig, SubsetConfig
 from scribblegen.builders.sources import open_source
 from scribblegen.commands.build import build
+from scribblegen.commands.study.arms import is_elsewhere
 from scribblegen.commands.study.folders import (
     pseudo_labels_folder,
     segmentor_folder,
@@ -89,7 +90,8 @@ def _build(source: Any, method: Any, plan: StudyPlan, output_dir: Path) -> None:
 
 def _used_twins(arms: Iterable[dict[str, Any]]) -> list[str]:
     """The subsets of twins that any arm learns from."""
-    return list(dict.fromkeys(name for arm in arms for name in arm.get("synthetic", ())))
+    used = dict.fromkeys(name for arm in arms for name in arm.get("synthetic", ()))
+    return [name for name in used if not is_elsewhere(name)]
 
 
 def _train_controlnet(

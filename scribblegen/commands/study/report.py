@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 _BASELINE = "real"
+_CLASS_COLUMN = "eval_iou_"
 _COLUMNS = (
     "arm",
     "variant",
@@ -34,23 +35,26 @@ def write_report(
         asked: how many segmentors the study trains; where more than `results`, the table says so.
 
     Returns:
-        The Markdown table.
+        The Markdown table; that of each class stands in `results.md` alone.
     """
-    kept = [{key: result[key] for key in _COLUMNS} for result in results]
+    kept = [
+        {key: result[key] for key in (*_COLUMNS, *_class_columns(results))} for result in results
+    ]
     (folder / "results.json").write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
     with open(folder / "results.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, kept[0])
         writer.writeheader()
         writer.writerows(kept)
-    table = study_table(kept, arms)
+    table, missing = study_table(kept, arms), ""
     if len(results) < asked:
-        table += f"\n\n{len(results)} of {asked} segmentors are trained so far."
-    (folder / "results.md").write_text(table + "\n", "utf-8")
+        missing = f"\n\n{len(results)} of {asked} segmentors are trained so far."
+    tables = f"{table}\n\n{class_table(kept, arms)}{missing}\n"
+    (folder / "results.md").write_text(tables, "utf-8")
     try:
         _plot(kept, arms, folder / "results.png")
     except ModuleNotFoundError:
         (folder / "results.png").unlink(missing_ok=True)  # of other figures
-    return table
+    return table + missing
 
 
 def study_table(results: list[dict[str, Any]], arms: Sequence[str]) -> str:
@@ -72,6 +76,28 @@ def study_table(results: list[dict[str, Any]], arms: Sequence[str]) -> str:
         for arm in arms
     ]
     return _markdown(["", *(sizes[f] for f in fractions)], rows)
+
+
+def class_table(results: list[dict[str, Any]], arms: Sequence[str]) -> str:
+    """IoU of each class in percent at the largest fraction, mean over seeds, folds and variants."""
+    largest = max(r["fraction"] for r in results)
+    rows = []
+    for column in _class_columns(results):
+        row = [column.removeprefix(_CLASS_COLUMN)]
+        for arm in arms:
+            values = [
+                r[column]
+                for r in results
+                if (r["arm"], r["fraction"]) == (arm, largest) and r.get(column) is not None
+            ]
+            row.append(f"{100 * statistics.mean(values):.1f}" if values else "")
+        rows.append(row)
+    return _markdown(["IoU of", *arms], rows)
+
+
+def _class_columns(results: list[dict[str, Any]]) -> list[str]:
+    """Of the classes that every result has; a class that a test split lacks has none there."""
+    return [c for c in results[0] if c.startswith(_CLASS_COLUMN) and all(c in r for r in results)]
 
 
 def _variant_table(

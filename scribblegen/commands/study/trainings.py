@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from scribblegen.commands.study.arms import is_elsewhere
 from scribblegen.commands.study.datasets import learned_subset
 from scribblegen.commands.study.folders import fraction_folder, segmentor_folder, twins_folder
 from scribblegen.commands.study.plan import StudyPlan
@@ -62,7 +63,9 @@ def trainings(plan: StudyPlan, folder: Path) -> Iterator[Training]:
                     options.setdefault("eval_data", str(twins_folder(inside)))
                 if "synthetic" in added:
                     options["synthetic"] = [
-                        learned_subset(plan, inside, subset, arm, seed)
+                        subset
+                        if is_elsewhere(subset)
+                        else learned_subset(plan, inside, subset, arm, seed)
                         for subset in added["synthetic"]
                     ]
                 judge = None
