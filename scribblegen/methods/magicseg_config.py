@@ -13,6 +13,7 @@ CF_CHECKS = ("attention", "detector", "clip", "none")
 CF_FAILURES = ("mark", "reject")
 MASKS = ("attention", "detector")
 MASK_MODES = ("words", "union")
+MASK_CHOICES = ("stability", "predicted_iou", "single")
 
 # From which score on the word is gone, by check, where nobody says.
 CF_THRESHOLDS = {"attention": 0.2, "clip": 0.5}
@@ -63,6 +64,12 @@ class MagicSegConfig(AttentionConfig):
     segmenter: str | None = option(
         None, "Folder or Hub id of what makes masks of boxes, SAM or SAM 2, by transformers."
     )
+    mask_choice: str = option(
+        "stability",
+        "Which of the masks that the segmenter offers for a box is taken: stability, the surest "
+        "that changes least; predicted_iou, the surest; single, the only one asked for (the "
+        "paper).",
+    )
     box_threshold: float = option(0.30, "How sure the detector must be of a box, in [0, 1].")
     text_threshold: float = option(0.25, "How sure of each word of it, in [0, 1].")
     cf_check: str = option(
@@ -93,6 +100,7 @@ class MagicSegConfig(AttentionConfig):
             ("cf_failures", CF_FAILURES),
             ("masks", MASKS),
             ("mask_mode", MASK_MODES),
+            ("mask_choice", MASK_CHOICES),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"`{name}` must be one of {known}. Got {getattr(self, name)!r}.")

@@ -16,6 +16,7 @@ from scribblegen.segmenting.clip_margins import ClipMargins
 from scribblegen.segmenting.detectors import open_detector
 from scribblegen.segmenting.segmenters import open_segmenter
 from scribblegen.tiny import TINY, words_not_drawn
+from scribblegen.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +27,9 @@ def open_method(config: MagicSegConfig, opening: Opening) -> MagicSeg:
     Raises:
         ValueError, OSError: something is missing or does not fit; the message names the option.
     """
-    source: Any = opening.sources["train"]
-    vocabulary = source.vocabulary
+    vocabulary = opening.sources["train"].vocabulary
+    assert vocabulary is not None, "descriptions name words of a vocabulary"
+    _check_mode(config.cf_mode, vocabulary)
     if opening.family is None and config.pipeline is None:
         if unknown := words_not_drawn([word.name for word in vocabulary.words]):
             raise ValueError(
@@ -42,7 +44,9 @@ def open_method(config: MagicSegConfig, opening: Opening) -> MagicSeg:
     if config.detector is not None:
         models["detector"] = open_detector(config.detector, device)
     if config.segmenter is not None:
-        models["segmenter"] = open_segmenter(config.segmenter, device)
+        models["segmenter"] = open_segmenter(
+            config.segmenter, device, mask_choice=config.mask_choice
+        )
     if config.clip_model is not None:
         models["clip model"] = ClipMargins(config.clip_model, device)
     if config.agreement_model is not None:
@@ -71,3 +75,17 @@ def open_method(config: MagicSegConfig, opening: Opening) -> MagicSeg:
     }
     fingerprints["fusion"] = digest_of(opened.fusion)
     return MagicSeg(config, opened.family, vocabulary, opened.fusion, rows, fingerprints)
+
+
+def _check_mode(mode: str, vocabulary: Vocabulary) -> None:
+    """Refuses what no description of a vocabulary can be changed by."""
+    if mode == "hypernym" and not any(word.parents for word in vocabulary.words):
+        raise ValueError(
+            "`cf_mode` must not be hypernym where no word of the vocabulary has `parents`: what "
+            "it is a kind of. Add them, or choose another."
+        )
+    if mode == "swap" and len(vocabulary) < 2:
+        raise ValueError(
+            "`cf_mode` must not be swap where the vocabulary has one word: there is none to swap "
+            f"{vocabulary.words[0].name} for. Choose another."
+        )

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from datasets import Features, Image, List, Value
 
-from scribblegen.classes import IGNORE_INDEX, Classes
-from scribblegen.descriptions import Description, description_features
+from scribblegen.classes import IGNORE_INDEX
+from scribblegen.descriptions import MASK_CLASSES, Description, description_features
 from scribblegen.engine.jobs import Finished
 from scribblegen.images import encode_image, encode_label
-from scribblegen.methods.attention_images import MOST_WORDS, picture_of
+from scribblegen.methods.attention_images import picture_of
 from scribblegen.methods.base import Record, Subset, WordJudge
 from scribblegen.methods.magicseg_absence import AbsenceTest, Halves
 from scribblegen.methods.magicseg_config import MagicSegConfig
@@ -34,9 +34,6 @@ SCORES = (
     "background_distance",
 )
 _FAILED = "pairs whose counterfactual image shows what it should lack"
-
-# Values of a mask count the words of its own text: their names are those of the text alone.
-LOCAL = Classes(("none of the words", *(f"word {i + 1}" for i in range(MOST_WORDS))))
 
 
 def subset(config: MagicSegConfig) -> Subset:
@@ -143,7 +140,7 @@ class PairRows:
         }
         return {
             "image": image_cell(encode_image(image, self.image_format)),
-            "mask": image_cell(encode_label(mask, LOCAL)),
+            "mask": image_cell(encode_label(mask, MASK_CLASSES)),
             "counterfactual_image": image_cell(encode_image(other, self.image_format)),
             **description.row(),
             "counterfactual_prompt": pair.counterfactual_prompt,
