@@ -13,7 +13,7 @@ from datasets import ClassLabel, Features, Image, List, Value
 
 from scribblegen.builders.run_gallery import GALLERY, Drawn, write_gallery
 from scribblegen.builders.run_records import run_manifest, run_options, training_shards
-from scribblegen.builders.shard_columns import count_classes, has_column, read_scores
+from scribblegen.builders.shard_columns import count_classes, count_flags, has_column, read_scores
 from scribblegen.cards.dataset import render_dataset_card
 from scribblegen.parquet_files import reading_shard
 from scribblegen.runs.atomic_files import write_atomically
@@ -66,6 +66,7 @@ def dataset_card(
         columns=_columns(folder, manifest),
         scores=_mean_scores(folder, manifest),
         class_rows=_class_rows(folder, manifest),
+        flags=_flags(folder, manifest),
         run_folder=run_folder,
         gallery=gallery,
     )
@@ -114,6 +115,18 @@ def _mean_scores(folder: Path, manifest: dict[str, Any]) -> dict[str, dict[str, 
         found[subset["subset"]] = {
             name.removeprefix("scores."): mean for name, mean in means.items() if mean is not None
         }
+    return found
+
+
+def _flags(folder: Path, manifest: dict[str, Any]) -> dict[str, dict[str, tuple[int, int]]]:
+    """Of each subset's columns of true and false: how many rows are true, of how many that say."""
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    for subset in manifest["subsets"]:
+        of_subset = found.setdefault(subset["subset"], {})
+        for shard in training_shards(folder, subset):
+            for column, (true, said) in count_flags(shard).items():
+                before = of_subset.get(column, (0, 0))
+                of_subset[column] = (before[0] + true, before[1] + said)
     return found
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from scribblegen.builders.run_records import run_manifest, training_shards
 from scribblegen.builders.shard_columns import read_pictures
 from scribblegen.cards.gallery import GalleryRow, draw_scribble, render_gallery
-from scribblegen.classes import Classes
+from scribblegen.classes import IGNORE_INDEX, Classes
 from scribblegen.images import decode_image
 from scribblegen.label_pictures import decode_label
 from scribblegen.methods.base import Drawing
@@ -51,6 +51,8 @@ def write_gallery(
         tuple(tuple(c["palette_rgb"]) for c in manifest["classes"]),
     )
     subsets = _gallery_subsets(manifest["subsets"])
+    # Masks in which an image counts its own words are 0 where none of them is.
+    unnamed = 0 if "vocabulary" in manifest else None
     shown = _first_rows(folder, subsets, rows)
     if not any(shown.values()):
         raise FileNotFoundError(f"no source of {folder} is finished yet, so there is no picture.")
@@ -59,7 +61,10 @@ def write_gallery(
     def pictures(subset: dict[str, Any], source_id: str) -> list[np.ndarray | None]:
         name, row = subset["subset"], shown[subset["subset"]].get(source_id)
         return [
-            *(_picture(folder / name, row, column, classes) for column in subset["pictures"]),
+            *(
+                _picture(folder / name, row, column, classes, unnamed)
+                for column in subset["pictures"]
+            ),
             *_pictures_drawn(row, drawn.get(name, {})),
         ]
 
@@ -125,9 +130,14 @@ def _first_rows(
 
 
 def _picture(
-    folder: Path, row: dict[str, Any] | None, column: str, classes: Classes
+    folder: Path,
+    row: dict[str, Any] | None,
+    column: str,
+    classes: Classes,
+    unnamed: int | None,
 ) -> np.ndarray | None:
-    """A picture of a row in `folder`; a label is drawn over the image beside it."""
+    """A picture of a row in `folder`; a label is drawn over the image beside it, but for its pixels
+    that are `unnamed`."""
     file = _file(row, column)
     try:
         if column not in _LABEL_COLUMNS:
@@ -135,7 +145,10 @@ def _picture(
         photograph = _file(row, "image")
         if file is None or photograph is None:
             return None
-        return draw_scribble(_image(photograph), decode_label(file), classes)
+        label = decode_label(file)
+        if unnamed is not None:
+            label = np.where(label == unnamed, np.uint8(IGNORE_INDEX), label)
+        return draw_scribble(_image(photograph), label, classes)
     except ValueError as error:
         source_id = shown((row or {})["source_id"])
         raise OSError(

@@ -50,6 +50,21 @@ def count_classes(shard: Shard, num_classes: int) -> dict[int, int]:
         return counts
 
 
+def count_flags(shard: Shard) -> dict[str, tuple[int, int]]:
+    """Of every column of true and false: how many rows are true, of how many that are not null."""
+    with reading_shard(shard.path):
+        schema = pq.read_schema(shard.path)
+        names = [field.name for field in schema if pa.types.is_boolean(field.type)]
+        if not names:
+            return {}
+        table = pq.read_table(shard.path, columns=names)
+        return {
+            name: (pc.sum(table[name]).as_py() or 0, pc.count(table[name]).as_py())
+            for name in names
+            if pc.count(table[name]).as_py()
+        }
+
+
 def read_scores(shard: Shard) -> pa.Table:
     """The scores of a shard, a column for each, such as `scores.agreement`; raises alike."""
     with reading_shard(shard.path):

@@ -32,6 +32,7 @@ def render_dataset_card(
     columns: dict[str, str] | None = None,
     scores: dict[str, dict[str, float]] | None = None,
     class_rows: dict[str, dict[str, int]] | None = None,
+    flags: dict[str, dict[str, tuple[int, int]]] | None = None,
     run_folder: str = "run",
     gallery: str = "assets/grid.png",
 ) -> str:
@@ -46,6 +47,8 @@ def render_dataset_card(
         columns: the columns of all subsets, each with its type in words.
         scores: the mean `scores` of each subset that has any.
         class_rows: in how many rows of each subset each class is.
+        flags: of each subset's columns of true and false, how many rows are true, and how many
+            say.
         run_folder, gallery: where the repository has the run's records and its picture.
     """
     subsets, means = subset_table(manifest), scores or {}
@@ -71,6 +74,7 @@ def render_dataset_card(
         reasons=reasons.most_common(),
         kinds=Counter(r["reason"].partition(": ")[0] for r in rejections).most_common(),
         class_rows=class_rows or {},
+        flags=flags or {},
         complete=manifest["complete"],
         environment=manifest["environment"],
         version=manifest["scribblegen"],

@@ -1,6 +1,7 @@
 """What the attention probe keeps is what the networks attend to, and it changes nothing of them."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from scribblegen.engine.jobs import Job, Trajectory
 from scribblegen.engine.pool import DenoiserPool
 from scribblegen.engine.probes import Use
 from scribblegen.families.stable_diffusion.family import StableDiffusion
-from scribblegen.segmenting.attention import WORDS, AttentionProbe, maps_of_queries
+from scribblegen.segmenting.attention import LOOKED_FOR, WORDS, AttentionProbe, maps_of_queries
 from scribblegen.tiny.random_weights import random_parts
 from tests.pool_jobs import CHANNELS
 
@@ -201,6 +202,24 @@ def test_queries_find_any_words_afterwards(family):
         family.networks, left, family.prompt("mushroom")["prompt"], words_of(9)
     )
     assert others["cross.1"].shape == (3, 16, 16)
+
+
+def test_words_of_another_text_are_looked_for_while_an_image_is_drawn(family):
+    """What queries that are kept find afterwards, without keeping any."""
+    other, words = family.prompt("a green mushroom")["prompt"], words_of(9)
+    asked = {LOOKED_FOR: other, WORDS: words}
+    jobs = [
+        replace(job, trajectories=(replace(t, conditional={**t.conditional, **asked}),))
+        for job in jobs_of(family, 4.0)
+        for t in job.trajectories
+    ]
+    asking = finished(family, jobs, AttentionProbe())
+    by_queries = finished(family, jobs_of(family, 4.0), AttentionProbe(keep_queries=True))
+    for text in TEXTS:
+        maps = maps_of_queries(family.networks, by_queries[text].left, other, words)
+        for name, map_ in maps.items():
+            torch.testing.assert_close(asking[text].left[name], map_, atol=1e-5, rtol=0)
+        assert torch.equal(asking[text].image, by_queries[text].image)
 
 
 def test_two_text_encoders_with_what_goes_beside_them():

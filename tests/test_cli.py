@@ -390,7 +390,9 @@ def test_every_shipped_recipe_parses(name, tmp_path):
         (SOURCE, method_choice(), OutputConfig, RunConfig),
     )
     source, *_ = parse_configs(types, ["--config", name], program="p", description="d")
-    of_paper = "prompts" if "diffumask" in name else "pascal_scribble"
+    of_paper = {"diffumask": "prompts", "magicseg": "descriptions"}.get(
+        name.removeprefix("paper-").partition("-")[0], "pascal_scribble"
+    )
     assert source_name(source) == (of_paper if name.startswith("paper") else "scenes")
 
 

@@ -16,8 +16,8 @@ from scribblegen.cli import main
 from scribblegen.commands.build import build
 from scribblegen.configs import to_arguments, to_dict
 from scribblegen.families.stable_diffusion.family import StableDiffusion
+from scribblegen.methods.attention_open import check_attention
 from scribblegen.methods.diffumask_config import DiffuMaskConfig
-from scribblegen.methods.diffumask_open import check_attention
 from scribblegen.runs.config import OutputConfig
 from scribblegen.segmenting.fusion import Fusion, read_fusion
 from scribblegen.tiny.random_weights import random_diffusion, random_parts

@@ -5,7 +5,7 @@ import torch
 from transformers import CLIPTokenizer
 
 from scribblegen.segmenting.phrases import occurrences
-from scribblegen.segmenting.token_spans import token_words, unnamed, unnamed_reason
+from scribblegen.segmenting.token_spans import token_words, unnamed, unnamed_reason, words_at
 from scribblegen.tiny import tiny_folder
 
 
@@ -180,3 +180,13 @@ def test_the_longest_match_is_taken_first_whatever_its_class() -> None:
 def test_a_phrase_without_a_word_is_refused() -> None:
     with pytest.raises(ValueError, match="`phrases` must each hold a word. Got ' - '"):
         occurrences("a - b", [(" - ",)])
+
+
+def test_places_that_are_known_are_taken_as_they_are():
+    """One of two cats, by its characters; and half a word is all of its token."""
+    text = "a photo of a ball and a ball"
+    (both,) = token_words(WORDS, text, [("ball",)], length=32)
+    spans = [[(13, 17)], [(24, 28)], [(13, 17), (25, 27)], []]
+    first, second, again, none = words_at(WORDS, text, spans, length=32)
+    assert torch.equal((first + second) / 2, both) and torch.equal(again, both)
+    assert first.sum() == second.sum() == 1 and not none.any()

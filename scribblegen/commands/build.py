@@ -125,6 +125,11 @@ def open_build(
 
         return Judge(name, sources["train"].classes, process_state().device)
 
+    def word_judge(name: str, vocabulary: Any) -> Any:
+        from scribblegen.trainers.word_judge import WordJudge
+
+        return WordJudge(name, vocabulary, process_state().device)
+
     def classifier(name: str, background: int | None) -> Any:
         from scribblegen.trainers.classifier.class_maps import ClassMaps
 
@@ -153,6 +158,7 @@ def open_build(
         output=output,
         begun=read_manifest(Path(output_dir)).get("identity", {}),
         judge=judge,
+        word_judge=word_judge,
         classifier=classifier,
         segmentor=segmentor,
         affinity=affinity,

@@ -16,6 +16,7 @@ from datasets import Features
 
 from scribblegen.runs.config import OutputConfig
 from scribblegen.sources import Source
+from scribblegen.vocabulary import Vocabulary
 
 Item_contra = TypeVar("Item_contra", contravariant=True)
 Value = TypeVar("Value")
@@ -143,6 +144,31 @@ class Judge(Protocol):
         """Changes with any of its weights."""
 
 
+@dataclass(frozen=True, eq=False)
+class SeenWords:
+    """Where a segmentor sees W words in an image.
+
+    Args:
+        probabilities: (W, H, W') float32 in [0, 1].
+        winner: (H, W') int64: the position of the word that is likelier than all else that the
+            segmentor knows, -1 where none is.
+    """
+
+    probabilities: np.ndarray
+    winner: np.ndarray
+
+
+class WordJudge(Protocol):
+    """A segmentor that looks for words of a vocabulary, some of which it may not know."""
+
+    def look(self, image: np.ndarray, ids: Sequence[int]) -> SeenWords | None:
+        """Where it sees words, by their ids, in a picture (H, W, 3) uint8; None where it does not
+        know them all."""
+
+    def fingerprint(self) -> str:
+        """Changes with any of its weights."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Opening:
     """What a method is opened with, besides its own options.
@@ -152,6 +178,7 @@ class Opening:
         output: how rows are stored.
         begun: what the manifest of the same folder says must agree, where a run was begun in it.
         judge: opens the segmentor of that name for the sources' classes.
+        word_judge: opens the segmentor of that name for a vocabulary.
         classifier: opens the classifier of that name for the sources' classes, of which the second
             argument is the id of the background, or None.
         segmentor: opens the segmentation model of that name for the same.
@@ -166,6 +193,7 @@ class Opening:
     output: OutputConfig
     begun: Mapping[str, Any]
     judge: Callable[[str], Any]
+    word_judge: Callable[[str, Vocabulary], Any]
     classifier: Callable[[str, int | None], Any]
     segmentor: Callable[[str, int | None], Any]
     affinity: Callable[[str], Any]

@@ -1,39 +1,28 @@
 """The rows that DiffuMask makes: an image, its mask, and how both were made."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from datasets import ClassLabel, Features, Image, List, Value
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from scribblegen.classes import IGNORE_INDEX, Classes
 from scribblegen.engine.jobs import Finished
-from scribblegen.images import encode_image, encode_label, tensor_to_image
+from scribblegen.images import encode_image, encode_label
+from scribblegen.methods.attention_images import mask_settings, picture_of, word_maps
 from scribblegen.methods.base import Judge, Subset
 from scribblegen.methods.diffumask_config import DiffuMaskConfig
 from scribblegen.prompts import Prompt
 from scribblegen.records import image_cell
-from scribblegen.segmenting.fusion import Fusion, fused
-from scribblegen.segmenting.maps_to_masks import MaskSettings, mask_of_maps
-from scribblegen.segmenting.propagation import spread_by_attention
+from scribblegen.segmenting.fusion import Fusion
+from scribblegen.segmenting.maps_to_masks import mask_of_maps
 from scribblegen.segmenting.tags import BACKGROUND
+from scribblegen.segmenting.word_maps import Affinity
 
 SUBSET = "diffumask"
 SCORES = ("area", "coarse_agreement", "margin", "agreement", "cv_iou")
-
-
-class Affinity(Protocol):
-    """A network that tells which places of an image belong together."""
-
-    def spread(self, image: np.ndarray, maps: Tensor) -> Tensor:
-        """Maps (K, H, W) float of a picture (H, W, 3) uint8, spread among such places."""
-
-    def fingerprint(self) -> str:
-        """Changes with any of its weights."""
 
 
 def subset(config: DiffuMaskConfig, classes: Classes) -> Subset:
@@ -86,20 +75,20 @@ class ImageRows:
 
     def row(self, finished: Finished[Any], prompt: Prompt, seed: int) -> dict[str, Any] | str:
         """The row of an image, or why it is rejected."""
-        tensor = finished.image
-        if not bool(torch.isfinite(tensor).all()):
-            return "the output holds NaN or infinity"
-        image = tensor_to_image(tensor)
-        if not image.any():
-            return "the output is black"
-        maps, coarse = self.maps(finished.left, prompt.class_ids, image)
+        image = picture_of(finished.image)
+        if isinstance(image, str):
+            return image
+        names = [self.classes.names[i] for i in prompt.class_ids]
+        maps, coarse = word_maps(self.config, self.fusion, self.affinity).of(
+            finished.left, names, image
+        )
         found = mask_of_maps(
             maps,
             coarse,
             prompt.class_ids,
             image,
             background=self.rest(prompt),
-            settings=self.settings,
+            settings=mask_settings(self.config),
         )
         sure = found.mask[found.mask != IGNORE_INDEX]
         if 1 - sure.size / found.mask.size > self.config.max_unsure:
@@ -140,45 +129,6 @@ class ImageRows:
         if kind == "background":
             return self.classes.names.index(BACKGROUND)
         return IGNORE_INDEX if kind == "ignore" else None
-
-    @property
-    def settings(self) -> MaskSettings:
-        """How maps become a mask."""
-        config = self.config
-        return MaskSettings(
-            background=config.background_threshold,
-            thresholds=tuple(config.thresholds),
-            ignore_band=config.ignore_band,
-            refine=config.refine,
-            min_component=config.min_component,
-            max_hole=config.max_hole,
-        )
-
-    def maps(
-        self, left: Mapping[str, Tensor], class_ids: Sequence[int], image: np.ndarray
-    ) -> tuple[Tensor, Tensor]:
-        """What the probe left of an image (H, W', 3) -> its classes' maps, and the same spread.
-
-        Returns:
-            (W, H, W') float32 in [0, 1], twice.
-        """
-        count, size = len(class_ids), (image.shape[0], image.shape[1])
-        by_width = {
-            int(name.removeprefix("cross.")): kept[:count].float()
-            for name, kept in left.items()
-            if name.startswith("cross.")
-        }
-        weights = [self.fusion.of(self.classes.names[i]) for i in class_ids]
-        maps = fused(by_width, weights, size, normalise=self.config.normalise)
-        if self.affinity is not None:
-            return maps, self.affinity.spread(image, maps)
-        attention = left.get(f"self.{self.config.spread_width}")
-        if attention is None:
-            return maps, maps
-        small = interpolate(maps[None], size=attention.shape[:2], mode="area")[0]
-        spread = spread_by_attention(small, attention, self.config.spread_times)
-        coarse = interpolate(spread[None], size=size, mode="bilinear", align_corners=False)[0]
-        return maps, coarse
 
 
 def _grey(map_: Tensor) -> dict[str, Any]:

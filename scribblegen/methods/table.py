@@ -59,6 +59,12 @@ METHODS = {
         item="scribblegen.prompts:Prompt",
         source="prompts",
     ),
+    "magicseg": Entry(
+        config="scribblegen.methods.magicseg_config:MagicSegConfig",
+        open="scribblegen.methods.magicseg_open:open_method",
+        item="scribblegen.descriptions:Description",
+        source="descriptions",
+    ),
     "photographs": Entry(
         config="scribblegen.methods.photographs_config:PhotographsMethodConfig",
         open="scribblegen.methods.photographs:open_method",

@@ -20,6 +20,9 @@ from scribblegen.families.base import Condition
 # A row's condition names what is kept of it: (W, T), how much each token counts for each of W
 # words. Rows of a run have equally many words; one without tokens gets a map of zeros.
 WORDS = "attention_words"
+# And in which text they are looked for, (T, D) as "prompt" of `Family.prompt`, where that is not
+# the text that the row is drawn from. Rows of a run all have it, or none.
+LOOKED_FOR = "attention_text"
 
 _STEPS = "steps"  # that a row's maps are sums over
 _QUERY = "query"
@@ -27,6 +30,9 @@ _QUERY = "query"
 
 class AttentionProbe(Probe):
     """Keeps the maps of the words that a row's condition names under `WORDS`.
+
+    Words are those of the row's own text; or of the text that it has under `LOOKED_FOR`, which need
+    not be what it is drawn from: how much each place would take from each of them.
 
     What a finished image takes along: `cross.F` (W, h, w) float32, for every width F of a map's
     cells in latent cells, such as 1, 2 and 4; the mean over heads, layers and steps of the share of
@@ -85,7 +91,7 @@ class AttentionProbe(Probe):
                 if type(module).__name__ == "Transformer2DModel":
                     hook(module.register_forward_pre_hook(place.enter_level, with_kwargs=True))
                 elif hasattr(module, "to_q") and hasattr(module, "heads"):
-                    watch = _Watch(self, path, place, condition.get(WORDS), found)
+                    watch = _Watch(self, path, place, condition, found)
                     hook(module.register_forward_hook(watch, with_kwargs=True))
             yield
         self._found = dict(found)
@@ -170,11 +176,11 @@ class _Watch:
         probe: AttentionProbe,
         path: str,
         place: _Place,
-        words: Tensor | None,
+        condition: Condition,
         found: dict[str, list[Tensor]],
     ) -> None:
-        self.probe, self.path, self.place = probe, path, place
-        self.words, self.found = words, found
+        self.probe, self.path, self.place, self.found = probe, path, place, found
+        self.words, self.looked_for = condition.get(WORDS), condition.get(LOOKED_FOR)
 
     def __call__(self, attention: Any, args: Any, kwargs: Any, output: Any) -> None:
         hidden = args[0] if args else kwargs["hidden_states"]
@@ -200,6 +206,8 @@ class _Watch:
             text = text[0]
         num_tokens = self.words.shape[-1]  # an IP-Adapter's may follow those of the prompt
         mask = kwargs.get("attention_mask")
+        if self.looked_for is not None:
+            text, mask = self.looked_for.to(text.dtype), None
         shares = _shares(queries, _keys(attention, text[:, :num_tokens]), attention.scale, mask)
         words = self.words.to(shares.dtype)[:, None].transpose(-1, -2)  # (B, 1, T, W)
         maps = (shares @ words).mean(dim=1).transpose(-1, -2)

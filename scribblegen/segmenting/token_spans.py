@@ -12,6 +12,8 @@ from torch import Tensor
 
 from scribblegen.segmenting.phrases import occurrences
 
+Span = tuple[int, int]
+
 
 def token_words(
     tokenizer: Any, text: str, phrases: Sequence[Sequence[str]], *, length: int
@@ -33,12 +35,32 @@ def token_words(
     Raises:
         ValueError: the tokenizer has no offsets; or a phrase has no word in it.
     """
-    words = torch.zeros(len(phrases), length)
-    offsets = _offsets(tokenizer, text, length)
+    spans: list[list[Span]] = [[] for _ in phrases]
     for found in occurrences(text, phrases):
-        for token, (start, stop) in enumerate(offsets):
-            if start < stop and start < found.stop and found.start < stop:
-                words[found.row, token] = 1
+        spans[found.row].append((found.start, found.stop))
+    return words_at(tokenizer, text, spans, length=length)
+
+
+def words_at(tokenizer: Any, text: str, spans: Sequence[Sequence[Span]], *, length: int) -> Tensor:
+    """The same, where it is known which characters name each class.
+
+    Args:
+        tokenizer, text, length: as of `token_words`.
+        spans: for each of W classes the `(start, stop)` of characters that name it.
+
+    Returns:
+        (W, T) float32, as of `token_words`.
+
+    Raises:
+        ValueError: the tokenizer has no offsets.
+    """
+    words = torch.zeros(len(spans), length)
+    offsets = _offsets(tokenizer, text, length)
+    for row, of_class in enumerate(spans):
+        for first, end in of_class:
+            for token, (start, stop) in enumerate(offsets):
+                if start < stop and start < end and first < stop:
+                    words[row, token] = 1
     return words / words.sum(dim=1, keepdim=True).clamp(min=1)
 
 
