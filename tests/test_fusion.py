@@ -48,6 +48,14 @@ def test_widths_that_a_network_lacks_are_left_out():
         fused(maps, [{8: 1.0}], (1, 2))
 
 
+def test_maps_of_few_cells_say_nothing_beside_finer_ones():
+    fine, few = torch.rand(1, 8, 8), torch.rand(1, 4, 4)
+    both = fused({1: fine, 2: few}, [EVEN], (8, 8))
+    assert torch.equal(both, fused({1: fine}, [EVEN], (8, 8)))
+    alone = fused({1: fine, 2: few}, [{2: 1.0}], (8, 8))
+    assert torch.equal(alone, fused({2: few}, [{2: 1.0}], (8, 8))), "unless they are all there is"
+
+
 def test_fusions_that_ship():
     default, paper = read_fusion("default"), read_fusion("paper-voc")
     assert default.of("cat") == {1: 0.25, 2: 0.25, 4: 0.5} and default.factors == (1, 2, 4)

@@ -14,6 +14,7 @@ from scribblegen.text_files import shown
 from scribblegen.yaml_files import parse_yaml
 
 _SMALLEST = 1e-8
+_FEWEST_CELLS = 8  # on a side
 
 Weights = Mapping[int, float]  # by the width of a map's cells, in latent cells
 
@@ -86,7 +87,7 @@ def fused(
 
     Args:
         maps: (W, h, w) float, by the width of their cells.
-        weights: of each word; widths that are not in `maps` are left out.
+        weights: of each word; see `counting` for those that are left out.
         size: (H, W) of the image.
         normalise: `max`, by each map's own maximum, the paper's; `min_max`, which also subtracts
             the minimum; `share`, by the sum over the words at every place.
@@ -102,7 +103,7 @@ def fused(
     large = {factor: _normalised(_enlarged(map_, size), normalise) for factor, map_ in maps.items()}
     result = []
     for word, of_word in enumerate(weights):
-        there = {factor: weight for factor, weight in of_word.items() if factor in large}
+        there = counting(of_word, maps)
         if not sum(there.values()):
             raise ValueError(
                 f"`fusion` must weigh one of the widths that there are, {sorted(maps)}. Got "
@@ -112,6 +113,17 @@ def fused(
         shares = torch.stack([(w / total) * large[f][word] for f, w in there.items()])
         result.append(shares.sum(dim=0))
     return torch.stack(result)
+
+
+def counting(weights: Weights, maps: Mapping[int, Tensor]) -> dict[int, float]:
+    """The weights of those maps (W, h, w) that count for a word, by width.
+
+    Maps of fewer than 8 cells a side say nothing beside finer ones: of images of 64 pixels, where
+    width 4 has 4, they cost masks a dozen points of mean IoU.
+    """
+    there = {width: weight for width, weight in weights.items() if width in maps}
+    fine = {width: w for width, w in there.items() if min(maps[width].shape[1:]) >= _FEWEST_CELLS}
+    return fine if sum(fine.values()) else there
 
 
 def _enlarged(map_: Tensor, size: tuple[int, int]) -> Tensor:

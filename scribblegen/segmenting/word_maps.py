@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from scribblegen.segmenting.fusion import Fusion, Weights, fused
+from scribblegen.segmenting.fusion import Fusion, Weights, counting, fused
 from scribblegen.segmenting.propagation import spread_by_attention
 
 _HIGHEST = 0.1  # share of a map that is its height
@@ -95,7 +95,7 @@ def prominences(maps: Mapping[int, Tensor], weights: Sequence[Weights]) -> list[
     """
     found = []
     for word, of_word in enumerate(weights):
-        there = {width: weight for width, weight in of_word.items() if width in maps}
+        there = counting(of_word, maps)
         total = sum(there.values())
         apart = sum(weight * _prominence(maps[width][word]) for width, weight in there.items())
         found.append(apart / total if total else 0.0)

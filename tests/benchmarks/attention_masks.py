@@ -163,14 +163,14 @@ def worth(looked: Iterable[Looked]) -> dict[str, Any]:
     thresholds: dict[str, list[float]] = defaultdict(list)
     for one in looked:
         widths = sorted(int(n.split(".")[1]) for n in one.left if n.startswith("cross."))
-        finest = tuple(widths[:2])
+        counting = tuple(w for w in widths if min(one.left[f"cross.{w}"].shape[1:]) >= 8)
         maps = {
             **{f"width {w}": one.maps((w,), "max") for w in widths},
-            "fused": one.maps(widths, "max"),
-            "finest two": one.maps(finest, "max"),
-            "finest two, shares": one.maps(finest, "share"),
+            "all widths": one.maps(widths, "max"),
+            "fused": one.maps(counting, "max"),
+            "fused, shares": one.maps(counting, "share"),
         }
-        maps["finest two, shares, spread"] = one.spread(maps["finest two, shares"], 1)
+        maps["fused, spread"] = one.spread(maps["fused"], 1)
         for name, map_ in maps.items():
             ids = np.asarray(one.class_ids, np.uint8)
             found = ids[map_.argmax(dim=0).numpy()]
@@ -179,7 +179,6 @@ def worth(looked: Iterable[Looked]) -> dict[str, Any]:
                 there = one.truth == class_id
                 if there.any():
                     at_fixed[name].append([_iou(map_[number].numpy() > t, there) for t in FIXED])
-        shares = maps["finest two, shares"]
         plain = MaskSettings(refine=False, ignore_band=0.0)
         for name, settings in (
             ("+ specks", plain),
@@ -187,8 +186,8 @@ def worth(looked: Iterable[Looked]) -> dict[str, Any]:
             ("+ ignore band", replace(plain, refine=True, ignore_band=0.1)),
         ):
             mask = mask_of_maps(
-                shares,
-                maps["finest two, shares, spread"],
+                maps["fused"],
+                maps["fused, spread"],
                 one.class_ids,
                 one.image,
                 background=None,
@@ -196,8 +195,8 @@ def worth(looked: Iterable[Looked]) -> dict[str, Any]:
             ).mask
             truth = np.where(mask == IGNORE_INDEX, IGNORE_INDEX, one.truth)
             matrices[name] += confusion_matrix(mask, truth, NUM_CLASSES)
-        best = maps["finest two"]
-        coarse = ids[maps["finest two, shares, spread"].argmax(dim=0).numpy()]
+        best = maps["fused"]
+        coarse = ids[maps["fused, spread"].argmax(dim=0).numpy()]
         for number, class_id in enumerate(one.class_ids):
             there = one.truth == class_id
             if not there.any():
@@ -238,11 +237,11 @@ def picture(looked: Sequence[Looked]) -> bytes:
     """Image, maps of up to four classes, mask and truth of each."""
     rows = []
     for one in looked:
-        shares = one.maps((1, 2), "share")
-        greys = [np.repeat((m * 255).numpy().astype(np.uint8)[..., None], 3, 2) for m in shares[:4]]
+        maps = one.maps((1, 2), "max")
+        greys = [np.repeat((m * 255).numpy().astype(np.uint8)[..., None], 3, 2) for m in maps[:4]]
         mask = mask_of_maps(
-            shares,
-            one.spread(shares, 1),
+            maps,
+            maps,
             one.class_ids,
             one.image,
             background=None,
