@@ -22,6 +22,8 @@ from scribblegen.tiny import words_not_drawn
 from scribblegen.tiny.random_weights import random_diffusion
 from scribblegen.vocabulary import Vocabulary, Word
 from tests.described import CONFIG, WORDS, Described, build_pairs, described, opened
+from tests.forks import run_ranks
+from tests.tiny_detectors import save_owlv2, save_sam
 
 TEXTS = ("a cat by a tree", "a dog and a cat on grass", "two ships in water", "a small dog")
 PLACE = Place("train", 0, 0)
@@ -173,6 +175,12 @@ def test_what_was_lost_is_made_again_as_it_was(folder, family):
     lose_and_make_again(folder, family, CONFIG)
 
 
+def test_any_number_of_processes_writes_the_same(folder, tmp_path):
+    out = tmp_path / "out"
+    run_ranks(tmp_path / "said", 2, build_pairs, Described(TEXTS), out)
+    assert digests(out) == digests(folder)
+
+
 def lose_and_make_again(folder, family, config):
     """In another order, with other batch-mates: a shard of a run that was killed."""
     before = digests(folder)
@@ -180,6 +188,36 @@ def lose_and_make_again(folder, family, config):
     lost.unlink()
     build_pairs(Described(TEXTS), folder, config, family=family)
     assert digests(folder) == before
+
+
+def test_a_detector_and_a_segmenter_are_asked(family, tmp_path):
+    config = replace(
+        CONFIG,
+        masks="detector",
+        cf_check="detector",
+        detector=save_owlv2(tmp_path / "detector"),
+        segmenter=save_sam(tmp_path / "segmenter"),
+        box_threshold=0.0,
+        text_threshold=0.0,
+        mask_mode="union",
+    )
+    out = tmp_path / "out"
+    build_pairs(Described(TEXTS), out, config, family=family)
+    rows, reasons = rows_of(out), rejections(out)
+    assert len(rows) + len(reasons) == len(TEXTS) and len(rows) >= 1
+    for row in rows:
+        assert set(np.unique(np.asarray(row["mask"]))) <= {0, 1}
+        names = {mention["name"] for mention in row["classes"]} | {"ship"}
+        for found in row["instances"]:
+            left, top, right, bottom = found["box"]
+            assert 0 <= left < right <= 64 and 0 <= top < bottom <= 64
+            assert found["phrase"] in names and decode_rle(found["rle"]).any()
+        assert 0 < row["scores"]["detection"] <= 1 and row["scores"]["margin"] is None
+        assert row["cf_passed"] is (row["cf_absent_score"] >= 1)
+    identity = json.loads((out / "run" / "manifest.json").read_text("utf-8"))["identity"]
+    assert identity["detector"] and identity["segmenter"]
+    card = (out / "README.md").read_text("utf-8")
+    assert str(tmp_path) not in card and "what the detector found" in card
 
 
 def test_a_text_that_still_names_its_word_is_a_rejection(family, tmp_path):
