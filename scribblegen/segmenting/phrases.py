@@ -82,10 +82,32 @@ def occurrences(text: str, phrases: Sequence[Sequence[str]]) -> list[Occurrence]
     return sorted(taken, key=lambda o: (o.start, o.row))
 
 
+def is_plural(written: str, phrase: str) -> bool:
+    """Whether a phrase is written in a plural that it is not in itself: "zebras" for "zebra"."""
+    last, own = _pieces(written)[-1].lower(), _pieces(phrase)[-1].lower()
+    return last != own and last in _plurals(own)
+
+
+def plural(phrase: str) -> str:
+    """A phrase of a singular noun, with the plural of its last word."""
+    last = _pieces(phrase)[-1]
+    return phrase[: len(phrase) - len(last)] + _plurals(last.lower())[0]
+
+
+def singular(phrase: str) -> str:
+    """A phrase with the singular of its last word; as it is where that is no plural."""
+    last = _pieces(phrase)[-1]
+    return phrase[: len(phrase) - len(last)] + (_singulars(last.lower()) or [last])[0]
+
+
+def _pieces(phrase: str) -> list[str]:
+    return [piece for piece in re.split(r"[\s_-]+", phrase) if piece]
+
+
 @lru_cache(maxsize=100_000)
 def _pattern(phrase: str) -> tuple[str, re.Pattern[str]]:
     """The letters that all forms of a phrase begin with, and a pattern of all of them."""
-    pieces = [piece for piece in re.split(r"[\s_-]+", phrase) if piece]
+    pieces = _pieces(phrase)
     if not re.search(r"\w", phrase):
         raise ValueError(f"`phrases` must each hold a word. Got {phrase!r}.")
     forms = _forms(pieces[-1])
