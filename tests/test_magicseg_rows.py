@@ -219,18 +219,25 @@ def test_a_presence_that_falls_is_gone_by_its_share():
 
 
 def maps_with(height, count=2):
-    """Of `count` words: flat, but for a tenth of the places."""
-    map_ = torch.full((10, 10), 0.1)
+    """Of `count` words: flat, but for a quarter of the places."""
+    map_ = torch.full((4, 4), 0.1)
     map_[0] += height
-    return {"cross.2": map_.expand(count, 10, 10).clone()}
+    return {"cross.2": map_.expand(count, 4, 4).clone()}
+
+
+def stands_out(height):
+    return (0.1 + height) / (0.1 + height / 4) - 1
 
 
 def test_words_stand_out_by_the_height_of_their_maps():
-    flat = maps_with(0.0)["cross.2"]
+    flat, high = maps_with(0.0)["cross.2"], maps_with(0.5)["cross.2"]
     assert prominences({2: flat}, [{2: 1.0}] * 2) == pytest.approx([0, 0], abs=1e-6)
-    high = maps_with(0.5)["cross.2"]
-    assert prominences({2: high}, [{2: 1.0}] * 2) == pytest.approx([0.45, 0.45])
-    assert prominences({2: high, 4: flat}, [{2: 1.0, 4: 2.0}, {8: 1.0}]) == pytest.approx([0.15, 0])
+    expected = stands_out(0.5)
+    assert prominences({2: high}, [{2: 1.0}] * 2) == pytest.approx([expected] * 2)
+    assert prominences({2: 3 * high}, [{2: 1.0}] * 2) == pytest.approx([expected] * 2)
+    both = prominences({2: high, 4: flat}, [{2: 1.0, 4: 2.0}, {8: 1.0}])
+    assert both == pytest.approx([expected / 3, 0], abs=1e-6)
+    assert prominences({2: torch.zeros(1, 4, 4)}, [{2: 1.0}]) == [0.0], "no token stands for it"
 
 
 def test_attention_is_compared_with_that_of_the_image_that_has_the_words():
@@ -239,12 +246,15 @@ def test_attention_is_compared_with_that_of_the_image_that_has_the_words():
     def score(after):
         return test.score(words, Halves(GREY, DARKER, maps_with(0.5), after))
 
+    def expected(height):
+        return pytest.approx(1 - stands_out(height) / stands_out(0.5), abs=1e-5)
+
     assert score(maps_with(0.0)) == pytest.approx(1, abs=1e-5)
-    assert score(maps_with(0.25)) == pytest.approx(0.5)
+    assert score(maps_with(0.25)) == expected(0.25)
     assert score(maps_with(0.9)) == 0
     worst = maps_with(0.0)
     worst["cross.2"][1] = maps_with(0.4)["cross.2"][1]
-    assert score(worst) == pytest.approx(0.2), "of several words the one that is least gone"
+    assert score(worst) == expected(0.4), "of several words the one that is least gone"
 
 
 def test_a_detector_s_best_box_tells_how_much_is_left():
