@@ -200,6 +200,19 @@ def test_what_no_detector_finds_is_a_rejection():
     assert detected(Boxes(), union) == "the detector finds no cat, dog"
 
 
+def test_a_phrase_that_a_detector_cannot_read_is_a_rejection():
+    class Strict(Boxes):
+        def detect(self, image, phrases, **thresholds):
+            raise ValueError("`phrases` must have at most 3 tokens each")
+
+    reason = "the detector cannot be asked: `phrases` must have at most 3 tokens each"
+    assert detected(Strict()) == reason
+    made = PairRows(
+        config=CONFIG, masks=Fixed(), test=ByDetector(Strict(), WORDS, 0.25), image_format="png"
+    )
+    assert row_of(rows=made) == reason
+
+
 def test_parts_are_instances_from_the_largest():
     mask = np.zeros((6, 8), np.uint8)
     mask[0, 0], mask[2:5, 3:7], mask[5, 0:2] = 1, 1, 2

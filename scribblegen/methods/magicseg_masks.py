@@ -85,14 +85,16 @@ class DetectorMasks:
     ) -> Labelled | str:
         """See `Masks`; a word that is not found is a reason, in a union all of them."""
         mentions = description.mentions
-        detections = suppressed(
-            self.detector.detect(
+        try:
+            boxes = self.detector.detect(
                 image,
                 [self.vocabulary.by_id[mention.id].phrases for mention in mentions],
                 box_threshold=self.config.box_threshold,
                 text_threshold=self.config.text_threshold,
             )
-        )
+        except ValueError as error:  # of a phrase that it cannot read
+            return f"the detector cannot be asked: {error}"
+        detections = suppressed(boxes)
         lacking = {*range(len(mentions))} - {found.row for found in detections}
         if lacking and (not detections or self.config.mask_mode != "union"):
             names = ", ".join(mentions[row].name for row in sorted(lacking))

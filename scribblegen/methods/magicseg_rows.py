@@ -131,6 +131,8 @@ class PairRows:
             return area
         halves = Halves(image, other, positive.left, counterfactual.left)
         score = None if self.test is None else self.test.score(description, halves)
+        if isinstance(score, str):
+            return score
         passed = self._passed(score)
         if passed is False and self.config.rejects:
             return f"the counterfactual image shows what it should lack, by {self.config.cf_check}"
