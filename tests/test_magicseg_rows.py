@@ -10,12 +10,14 @@ from scribblegen.engine.jobs import Finished
 from scribblegen.engine.transfers import HostCopy
 from scribblegen.images import decode_image, image_to_tensor
 from scribblegen.label_pictures import decode_label
+from scribblegen.methods.attention_images import MOST_WORDS, word_maps
 from scribblegen.methods.base import Place, SeenWords
 from scribblegen.methods.magicseg_absence import ByAttention, ByClip, ByDetector, Halves, fallen
 from scribblegen.methods.magicseg_jobs import HalfKey, Pair
-from scribblegen.methods.magicseg_masks import DetectorMasks, Labelled
+from scribblegen.methods.magicseg_masks import AttentionMasks, DetectorMasks, Labelled
 from scribblegen.methods.magicseg_rows import PairRows
 from scribblegen.methods.magicseg_scores import background_distance, judged
+from scribblegen.methods.magicseg_words import rivals
 from scribblegen.segmenting.fusion import Fusion
 from scribblegen.segmenting.instances import Detection, decode_rle
 from scribblegen.segmenting.mask_parts import parts_as_instances
@@ -198,6 +200,33 @@ def test_what_no_detector_finds_is_a_rejection():
     union = replace(BY_DETECTOR, mask_mode="union")
     assert (detected(Boxes(box(0, 0.9, 0, 0, 8, 8)), union).mask[:8, :8] == 1).all()
     assert detected(Boxes(), union) == "the detector finds no cat, dog"
+
+
+def test_what_else_a_text_names_is_looked_for_too():
+    text = replace(
+        described("a cat by a tree on grass"), nouns=("tree", "grass", "sky", "cat", ".")
+    )
+    assert rivals(text) == [("tree", ((11, 15),)), ("grass", ((19, 24),))]
+    many = replace(
+        described(f"a cat and {' '.join(f'n{i}' for i in range(20))}"),
+        nouns=tuple(f"n{i}" for i in range(20)),
+    )
+    assert len(rivals(many)) == MOST_WORDS - 1
+
+
+def test_where_another_noun_draws_more_none_of_the_words_is():
+    """The upper half is of the word and of a noun alike, but the noun draws more there."""
+    word, noun = torch.zeros(8, 8), torch.zeros(8, 8)
+    word[4:], word[:4, :4], noun[:4] = 1.0, 0.8, 1.0
+    left = {"cross.2": torch.stack([word, noun, torch.zeros(8, 8)])}
+    config = replace(CONFIG, normalise="max", spread="none")
+    masks = AttentionMasks(config, word_maps(config, Fusion({2: 1.0}), None))
+    alone = described("a cat on grass")
+    found = masks.of(GREY, alone, left)
+    assert (found.mask[:6, :6] == 1).all() and (found.mask[9:] == 1).all()
+    beside = masks.of(GREY, replace(alone, nouns=("grass",)), left)
+    assert (beside.mask[:6] == 0).all() and (beside.mask[9:] == 1).all()
+    assert {instance.local for instance in beside.instances} == {1}
 
 
 def test_a_phrase_that_a_detector_cannot_read_is_a_rejection():
