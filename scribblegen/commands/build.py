@@ -159,6 +159,13 @@ def open_build(
         ids = dict.fromkeys(i for source in sources.values() for i in source.source_ids)
         return PseudoLabelFolder(folder, sources["train"].classes, list(ids), convention)
 
+    def texts(config: Any) -> Any:
+        from scribblegen.builders.texts.opening import open_writer
+
+        vocabulary = sources["train"].vocabulary
+        assert vocabulary is not None, "what is asked for is of one"
+        return open_writer(config, vocabulary, source_config.description_seed)
+
     opening = Opening(
         sources=sources,
         output=output,
@@ -169,6 +176,7 @@ def open_build(
         segmentor=segmentor,
         affinity=affinity,
         labels=labels,
+        texts=texts,
         family=family,
         memory_budget=memory_budget,
     )

@@ -7,7 +7,7 @@ Of "two beach balls by a potted-plant" the phrases "ball", "beach ball" and "pot
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 # Of plurals that no ending gives. Words of one form, such as sheep, are in every plural anyway.
@@ -52,6 +52,11 @@ class Occurrence:
     row: int
     phrase: str
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """Its characters."""
+        return self.start, self.stop
+
 
 def occurrences(text: str, phrases: Sequence[Sequence[str]]) -> list[Occurrence]:
     """Every place where a class is named, from the first to the last.
@@ -80,6 +85,36 @@ def occurrences(text: str, phrases: Sequence[Sequence[str]]) -> list[Occurrence]
         if all((o.start, o.stop) == (one.start, one.stop) and o.row != one.row for o in clashes):
             taken.append(one)
     return sorted(taken, key=lambda o: (o.start, o.row))
+
+
+class PhraseFinder:
+    """`occurrences` of very many phrases: only those are looked for that a word of the text begins.
+
+    Args:
+        phrases: as of `occurrences`.
+    """
+
+    def __init__(self, phrases: Sequence[Sequence[str]]) -> None:
+        self.phrases = phrases
+        self._rows: dict[str, set[int]] = {}  # by the letters that all forms of a phrase begin with
+        for row, names in enumerate(phrases):
+            for phrase in names:
+                self._rows.setdefault(_pattern(phrase)[0], set()).add(row)
+        self._longest = max(map(len, self._rows), default=0)
+        odd = (rows for start, rows in self._rows.items() if not re.match(r"\w", start))
+        self._always = set().union(*odd)
+
+    def find(self, text: str) -> list[Occurrence]:
+        """What `occurrences` gives for a text."""
+        lowered, near = text.lower(), set(self._always)
+        for word in re.finditer(r"\w+", lowered):
+            start = lowered[word.start() : word.start() + self._longest]
+            for length in range(1, len(start) + 1):
+                if (rows := self._rows.get(start[:length])) is not None:
+                    near |= rows
+        order = sorted(near)
+        found = occurrences(text, [self.phrases[row] for row in order])
+        return [replace(one, row=order[one.row]) for one in found]
 
 
 def is_plural(written: str, phrase: str) -> bool:
