@@ -79,11 +79,7 @@ class ModelWriter:
         ids = self.templates.named(class_id, number)
         things = [self.templates.thing(i, class_id, number) for i in ids]
         about = " and ".join(map(with_article, things))
-        seed = self._seed(position, attempt)
-        examples = sorted(_EXAMPLES, key=lambda example: draw(seed, "example", example[0]))
-        shown = "".join(f"{thing}: {text}\n" for thing, text in examples[:_SHOWN])
-        start = "Short captions of photographs, one a line, each of what stands in front of it.\n"
-        return f"{start}{shown}{about}:", ids
+        return caption_request(about, self._seed(position, attempt)), ids
 
     def _write(self, position: int) -> Draft:
         if self._model is None:
@@ -110,6 +106,14 @@ class ModelWriter:
         class_id, number = self.templates.turns.turn(position)
         name = self.templates.words[class_id].name
         return derive_seed(self.config.prompt_seed, "caption", name, number, attempt)
+
+
+def caption_request(about: str, seed: int) -> str:
+    """What a model goes on from: examples that the seed chooses, then what a caption is about."""
+    examples = sorted(_EXAMPLES, key=lambda example: draw(seed, "example", example[0]))
+    shown = "".join(f"{thing}: {text}\n" for thing, text in examples[:_SHOWN])
+    start = "Short captions of photographs, one a line, each of what stands in front of it.\n"
+    return f"{start}{shown}{about}:"
 
 
 def model_identity(name: str, revision: str | None) -> str:

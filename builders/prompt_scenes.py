@@ -14,7 +14,7 @@ from scribblegen.prompt_words import ClassWords
 from scribblegen.segmenting.phrases import occurrences
 
 FIRST_SCENE = 200_000  # nothing of the shipped pipeline was trained on this one or those after it
-_STRIDE = 64  # scenes from which a prompt takes the first that fits: so none waits for another
+STRIDE = 64  # scenes from which a prompt takes the first that fits: so none waits for another
 
 
 def scene_words() -> list[ClassWords]:
@@ -44,7 +44,7 @@ class SceneWriter:
 
     def write(self, position: int) -> Draft:
         class_id, _ = self.turns.turn(position)
-        number = FIRST_SCENE + _STRIDE * position
+        number = FIRST_SCENE + STRIDE * position
         while True:  # a twentieth of all scenes or more names each class
             text = caption(compose(number, self.seed))
             named = {found.row for found in occurrences(text, self.phrases)}
@@ -53,4 +53,4 @@ class SceneWriter:
             number += 1
 
     def content_key(self, position: int) -> str:
-        return f"scenes {SCENES_VERSION} seed {self.seed} stride {_STRIDE}"
+        return f"scenes {SCENES_VERSION} seed {self.seed} stride {STRIDE}"

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 
 from scribblegen.builders.prompt_drafts import Draft, Turns, choose, draw
 from scribblegen.builders.prompts_config import PromptsConfig
+from scribblegen.noun_phrases import wants_n
 from scribblegen.prompt_words import ClassWords
 
 Thing = tuple[str, bool]  # what is written, and whether an article goes in front of it
-# Vowels that are spoken as consonants: a unicycle, a one-way street, a ewe.
-_CONSONANTS = re.compile(r"(?i)(uni|use|usu|ute|eu|ewe|one\b|once\b)")
 
 
 class TemplateWriter:
@@ -101,7 +100,7 @@ def fill(template: str, slot: str, things: Sequence[Thing]) -> str:
         article, space = found[1], found[2]
         if not takes_article:
             return (first[:1].upper() + first[1:] if article[0] == "A" else first) + more
-        return f"{article[0]}{'n' if _wants_n(first) else ''}{space}{first}{more}"
+        return f"{article[0]}{'n' if wants_n(first) else ''}{space}{first}{more}"
 
     return re.sub(rf"(?:\b([Aa]n?)(\s+))?{re.escape(slot)}", put, template)
 
@@ -111,8 +110,4 @@ def with_article(thing: Thing) -> str:
     text, takes_article = thing
     if not takes_article:
         return text
-    return f"an {text}" if _wants_n(text) else f"a {text}"
-
-
-def _wants_n(text: str) -> bool:
-    return text[:1].lower() in tuple("aeiou") and not _CONSONANTS.match(text)
+    return f"an {text}" if wants_n(text) else f"a {text}"

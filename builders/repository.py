@@ -13,16 +13,25 @@ from datasets import ClassLabel, Features, Image, List, Value
 
 from scribblegen.builders.run_gallery import GALLERY, Drawn, write_gallery
 from scribblegen.builders.run_records import run_manifest, run_options, training_shards
-from scribblegen.builders.shard_columns import count_classes, count_flags, has_column, read_scores
+from scribblegen.builders.shard_columns import (
+    count_classes,
+    count_flags,
+    count_words,
+    has_column,
+    read_scores,
+)
 from scribblegen.cards.dataset import render_dataset_card
 from scribblegen.parquet_files import reading_shard
 from scribblegen.runs.atomic_files import write_atomically
+from scribblegen.vocabulary import vocabulary_of
 
 LABEL_FILE = "id2label.json"
+VOCABULARY_FILE = "vocabulary.json"  # of runs whose rows name words of one
 
 
 def write_repository(folder: str | Path, *, drawn: Drawn = MappingProxyType({})) -> None:
-    """Writes everything but the shards: README.md, id2label.json and the gallery.
+    """Writes everything but the shards: README.md, id2label.json and, where rows have pictures, the
+    gallery; where they name words of a vocabulary, vocabulary.json too.
 
     Args:
         folder: the folder of a run, complete or not; what is finished is shown.
@@ -33,9 +42,12 @@ def write_repository(folder: str | Path, *, drawn: Drawn = MappingProxyType({}))
     """
     folder = Path(folder)
     manifest = run_manifest(folder)
-    id2label = {str(c["id"]): c["name"] for c in manifest["classes"]}
-    write_gallery(folder, drawn=drawn)
-    _write_text(folder / LABEL_FILE, json.dumps(id2label, indent=1, ensure_ascii=False))
+    if has_pictures(manifest):
+        write_gallery(folder, drawn=drawn)
+    id2label = {str(i): name for i, name in named_ids(manifest).items()}
+    _write_json(folder / LABEL_FILE, id2label)
+    if "vocabulary" in manifest:
+        _write_json(folder / VOCABULARY_FILE, manifest["vocabulary"])
     _write_text(folder / "README.md", dataset_card(folder, name=folder.resolve().name))
 
 
@@ -68,8 +80,25 @@ def dataset_card(
         class_rows=_class_rows(folder, manifest),
         flags=_flags(folder, manifest),
         run_folder=run_folder,
-        gallery=gallery,
+        gallery=gallery if has_pictures(manifest) else None,
     )
+
+
+def named_ids(manifest: dict[str, Any]) -> dict[int, str]:
+    """What the ids in `classes` mean: classes of labels, or words of a vocabulary."""
+    if "vocabulary" in manifest:
+        return vocabulary_of(manifest["vocabulary"]).id2label
+    return {c["id"]: c["name"] for c in manifest["classes"]}
+
+
+def vocabulary_files(manifest: dict[str, Any]) -> tuple[str, ...]:
+    """`vocabulary.json`, where rows of a run name words of one."""
+    return (VOCABULARY_FILE,) if "vocabulary" in manifest else ()
+
+
+def has_pictures(manifest: dict[str, Any]) -> bool:
+    """Whether a run makes rows that a gallery can show."""
+    return any(subset["pictures"] for subset in manifest["subsets"])
 
 
 def _example(folder: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
@@ -132,15 +161,21 @@ def _flags(folder: Path, manifest: dict[str, Any]) -> dict[str, dict[str, tuple[
 
 def _class_rows(folder: Path, manifest: dict[str, Any]) -> dict[str, dict[str, int]]:
     """In how many rows of each subset's training split each class is, by name, in id order."""
-    names = [c["name"] for c in manifest["classes"]]
+    names, count = named_ids(manifest), count_classes
+    if "vocabulary" in manifest:
+        count = count_words
     found = {}
     for subset in manifest["subsets"]:
         counts: Counter[int] = Counter()
         for shard in training_shards(folder, subset):
             if has_column(shard, "classes"):
-                counts.update(count_classes(shard, len(names)))
-        found[subset["subset"]] = {name: counts[k] for k, name in enumerate(names) if counts[k]}
+                counts.update(count(shard, names))
+        found[subset["subset"]] = {name: counts[k] for k, name in names.items() if counts[k]}
     return found
+
+
+def _write_json(path: Path, value: Any) -> None:
+    _write_text(path, json.dumps(value, indent=1, ensure_ascii=False))
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -43,9 +43,14 @@ def write_gallery(
 
     Raises:
         FileNotFoundError: nothing is finished yet.
+        ValueError: the run makes no pictures.
     """
     folder = Path(folder)
     manifest = run_manifest(folder)
+    if not any(subset["pictures"] for subset in manifest["subsets"]):
+        raise ValueError(
+            f"`folder` must be that of a run whose rows have pictures. {folder} holds texts."
+        )
     classes = Classes(
         tuple(c["name"] for c in manifest["classes"]),
         tuple(tuple(c["palette_rgb"]) for c in manifest["classes"]),

@@ -1,6 +1,6 @@
 """Columns of finished shards, each checked to be what a run writes there before it is read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -39,15 +39,32 @@ def has_column(shard: Shard, name: str) -> bool:
         return name in pq.read_schema(shard.path).names
 
 
-def count_classes(shard: Shard, num_classes: int) -> dict[int, int]:
+def count_classes(shard: Shard, known: Collection[int]) -> dict[int, int]:
     """In how many rows of a shard each class is, by id; raises as `read_pictures`."""
     with reading_shard(shard.path):
         column = pq.read_table(shard.path, columns=["classes"])["classes"]
-        found = pc.value_counts(pc.list_flatten(column)).to_pylist()
-        counts = {entry["values"]: entry["counts"] for entry in found}
-        if not all(type(k) is int and 0 <= k < num_classes for k in counts):
-            raise ValueError("its column `classes` must hold classes")
-        return counts
+        return _counts(pc.list_flatten(column), known, "classes")
+
+
+def count_words(shard: Shard, known: Collection[int]) -> dict[int, int]:
+    """In how many rows of a shard each word of a vocabulary is, by id; raises as `count_classes`.
+
+    Each is once in a row.
+    """
+    with reading_shard(shard.path):
+        column = pq.read_table(shard.path, columns=["classes"])["classes"]
+        words = pc.list_flatten(column)
+        if not pa.types.is_struct(words.type) or words.type.get_field_index("id") < 0:
+            raise ValueError("its column `classes` must hold words")
+        return _counts(pc.struct_field(words, "id"), known, "words")
+
+
+def _counts(ids: pa.ChunkedArray, known: Collection[int], what: str) -> dict[int, int]:
+    found = pc.value_counts(ids).to_pylist()
+    counts = {entry["values"]: entry["counts"] for entry in found}
+    if not all(type(k) is int and k in known for k in counts):
+        raise ValueError(f"its column `classes` must hold {what}")
+    return counts
 
 
 def count_flags(shard: Shard) -> dict[str, tuple[int, int]]:

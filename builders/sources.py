@@ -4,6 +4,7 @@ Nothing heavy is imported before a source is opened: the command line reads the 
 """
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scribblegen.builders.config import LabelFilesConfig, PhotographsConfig
@@ -38,6 +39,20 @@ SOURCES = {
         "scribblegen.builders.prompts_config:PromptsConfig",
         "scribblegen.builders.prompts:PromptSource",
     ),
+    "vocabulary": Entry(
+        "scribblegen.builders.descriptions_config:VocabularyConfig",
+        "scribblegen.builders.asked_words:VocabularySource",
+    ),
+    "descriptions": Entry(
+        "scribblegen.builders.descriptions_config:DescriptionsConfig",
+        "scribblegen.builders.descriptions:DescriptionSource",
+    ),
+}
+# Those that read a repository, by what they give; `--source REPO` stands for one of them. The
+# option that names the repository is called as its source is.
+OF_REPOSITORIES = {
+    "scribblegen.records:Sample": "subset",
+    "scribblegen.descriptions:Description": "descriptions",
 }
 
 
@@ -61,6 +76,19 @@ PHOTOGRAPHS = replace(
     names=tuple(n for n in SOURCES if issubclass(source_config_type(n), PhotographsConfig)),
     help="What the photographs are read from.",
 )
+
+
+def repository_flags(value: str, item: str) -> list[str]:
+    """What `--source REPO` or `--source REPO:subset` stands for; nothing for another value.
+
+    Args:
+        value: that is no key of `SOURCES`.
+        item: `module:class` of what the source is to give.
+    """
+    kind = OF_REPOSITORIES.get(item)
+    if kind is None or not ("/" in value or ":" in value or Path(value).is_dir()):
+        return []
+    return [f"--{SOURCE.option}={kind}", f"--{kind}={value.rstrip('/')}"]
 
 
 def source_name(config: Any) -> str:

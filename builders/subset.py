@@ -1,21 +1,16 @@
-"""Subsets that this project made: as a source, and as a `datasets` builder over finished shards."""
+"""Subsets that this project made, as a source of photographs and twins with labels."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import datasets
 
-from scribblegen.builders.base import ShardBuilder
 from scribblegen.builders.config import SubsetConfig
-from scribblegen.builders.rows import RowSource, split_rows
+from scribblegen.builders.rows import RowSource
+from scribblegen.builders.subset_rows import open_subset_rows
 from scribblegen.classes import Classes, load_classes
-from scribblegen.parquet_files import opening_rows
 from scribblegen.records import DEFAULT_SUBSET, Sample, row_id
-from scribblegen.runs.manifest import MANIFEST, finished_shards, read_manifest
-from scribblegen.subset_name import SubsetName
-from scribblegen.text_files import shown_message
+from scribblegen.runs.manifest import MANIFEST
 
 # What is said of a synthetic image beside its pictures: its photograph, its order, how it was made
 # and how good it is.
@@ -29,10 +24,6 @@ CARRIED_COLUMNS = (
     "thresholds",
     "scores",
 )
-
-
-class FinishedShards(ShardBuilder):
-    """`FinishedShards("out/facade", "guidance2-encode0.5")`; `real` is a subset too."""
 
 
 class SubsetSource(RowSource):
@@ -54,22 +45,18 @@ class SubsetSource(RowSource):
     def __init__(self, config: SubsetConfig, ids: str | None) -> None:
         if config.subset is None:
             raise ValueError("`subset` must be given for source subset, as REPO:subset.")
-        name, split = (
-            SubsetName.parse(config.subset, DEFAULT_SUBSET, option="subset"),
-            ids or "train",
+        opened = open_subset_rows(
+            "subset",
+            config.subset,
+            DEFAULT_SUBSET,
+            revision=config.subset_revision,
+            split=ids or "train",
         )
-        self.shards_digest: str | None = None
-        if (Path(name.repository) / MANIFEST).is_file():
-            folder = Path(name.repository)
-            self.shards_digest = _digest(folder, name.subset, split.partition("[")[0])
-            builder: datasets.DatasetBuilder = FinishedShards(name.repository, name.subset)
-            rows, classes = (
-                split_rows(builder, split, config.subset),
-                load_classes(folder / MANIFEST),
-            )
-        else:
-            rows = split_rows(_builder(name, config.subset_revision), split, config.subset)
+        rows, self.shards_digest = opened.rows, opened.shards_digest
+        if opened.run is None:
             classes = _classes(rows.features, config.subset)
+        else:
+            classes = load_classes(opened.run / MANIFEST)
         lacking = sorted({"image", "label", "source_id"} - set(rows.column_names))
         if lacking:
             raise ValueError(
@@ -85,7 +72,7 @@ class SubsetSource(RowSource):
             "caption": "prompt" if "prompt" in rows.column_names else None,
         }
         super().__init__(rows, columns, classes, _row_ids(rows), config)
-        self.subset, self.columns_there = name.subset, dict(rows.features)
+        self.subset, self.columns_there = opened.name.subset, dict(rows.features)
         names = [name for name in CARRIED_COLUMNS if name in rows.column_names]
         names = ["source_id", *names] if names else []
         self.carried = {name: rows.features[name] for name in names}
@@ -102,30 +89,6 @@ class SubsetSource(RowSource):
         if not self.carried:
             return keys
         return [f"{key} {row!r}" for key, row in zip(keys, self._carried, strict=True)]
-
-
-def _digest(folder: Path, subset: str, split: str) -> str:
-    """Of the finished shards of one split, which may have none."""
-    shards = finished_shards(folder, subset)
-    if not shards:
-        known = {name for unit in read_manifest(folder)["units"] for name in unit["files"]}
-        raise FileNotFoundError(
-            f"`subset` must be one with a finished shard, of {', '.join(sorted(known)) or 'none'} "
-            f"in {folder}. Got {subset!r}."
-        )
-    text = " ".join(shard.sha256 for shard in shards.get(split, []))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _builder(name: SubsetName, revision: str | None) -> datasets.DatasetBuilder:
-    try:
-        with opening_rows("subset", name.repository):
-            return datasets.load_dataset_builder(name.repository, name.subset, revision=revision)
-    except ValueError as error:  # `datasets` lists the known configs
-        raise ValueError(
-            f"`subset` must be one of {name.repository}. Got {name.subset!r}: "
-            f"{shown_message(error, 1000)}"
-        ) from error
 
 
 def _classes(features: datasets.Features, subset: str) -> Classes:

@@ -34,7 +34,7 @@ def render_dataset_card(
     class_rows: dict[str, dict[str, int]] | None = None,
     flags: dict[str, dict[str, tuple[int, int]]] | None = None,
     run_folder: str = "run",
-    gallery: str = "assets/grid.png",
+    gallery: str | None = "assets/grid.png",
 ) -> str:
     """The README.md of a dataset repository.
 
@@ -49,7 +49,8 @@ def render_dataset_card(
         class_rows: in how many rows of each subset each class is.
         flags: of each subset's columns of true and false, how many rows are true, and how many
             say.
-        run_folder, gallery: where the repository has the run's records and its picture.
+        run_folder, gallery: where the repository has the run's records and its picture; no
+            `gallery` where rows have no pictures.
     """
     subsets, means = subset_table(manifest), scores or {}
     rejections = [r for unit in manifest["units"] for r in unit["rejections"]]
@@ -65,7 +66,7 @@ def render_dataset_card(
         method=manifest["method"],
         subsets=subsets,
         columns=columns or {},
-        classes=[c["name"] for c in manifest["classes"]],
+        classes=_named_ids(manifest),
         example=json.dumps(example, indent=2, ensure_ascii=False, default=str) if example else None,
         first_generated=next((s["subset"] for s in subsets if s["generated"]), None),
         options={"pipeline": None, **options},
@@ -81,6 +82,14 @@ def render_dataset_card(
     )
     card_data = _card_data(manifest, subsets, name, license, options, columns or {}).to_yaml()
     return f"---\n{card_data}\n---\n\n{marked(text, run_key(manifest))}"
+
+
+def _named_ids(manifest: dict[str, Any]) -> list[tuple[int, str]]:
+    """The classes of labels; or the words of a vocabulary, each with its sense."""
+    if "vocabulary" not in manifest:
+        return [(c["id"], c["name"]) for c in manifest["classes"]]
+    words = manifest["vocabulary"]
+    return [(w["id"], ", ".join(filter(None, (w["name"], w["sense"])))) for w in words]
 
 
 def run_key(manifest: dict[str, Any]) -> str:
@@ -134,12 +143,13 @@ def _card_data(
     source = str(options.get("dataset_name") or "")
     total = sum(s["rows"] for s in subsets)
     of_photographs = manifest["method"] in _OF_PHOTOGRAPHS and "encode_ratio" not in columns
-    tags = _TAGS[1:] if of_photographs else _TAGS
+    of_texts = not any(s["pictures"] for s in manifest["subsets"])
+    tags = _TAGS[:1] if of_texts else _TAGS[1:] if of_photographs else _TAGS
     return DatasetCardData(
         license=license,
         pretty_name=name,
-        task_categories=["image-segmentation"],
-        task_ids=["semantic-segmentation"],
+        task_categories=["text-to-image"] if of_texts else ["image-segmentation"],
+        task_ids=None if of_texts else ["semantic-segmentation"],
         size_categories=[next((text for limit, text in _SIZES.items() if total < limit), "n>10M")],
         annotations_creators=["machine-generated"],
         source_datasets=[f"extended|{source}" if source.count("/") == 1 else "original"],

@@ -1,7 +1,7 @@
 """An option whose value decides which other options there are, such as `source`."""
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -20,6 +20,8 @@ class Choice:
             defaults are no functions, by option.
         config_type: gives, for a value, the dataclass with the options that it brings.
         help: what the option decides.
+        stands_for: gives, for a value that is none of the names and the other choices, the flags
+            that it is short for; none where it is for nothing.
     """
 
     option: str
@@ -27,6 +29,7 @@ class Choice:
     default: str | Callable[[Mapping[str, str]], str]
     config_type: Callable[[str], type]
     help: str
+    stands_for: Callable[[str, Mapping[str, str]], Sequence[str]] = lambda value, chosen: ()
 
     def check(self, value: Any, where: str = "") -> str:
         """`value`, if it is one of the names; `where` it stands is said otherwise."""

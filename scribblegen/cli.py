@@ -17,6 +17,7 @@ COMMANDS = {
     "train-segmentation": "scribblegen.commands.train:train_segmentation",
     "pseudo-label": "scribblegen.commands.pseudo_label:pseudo_label",
     "prune": "scribblegen.commands.prune:prune",
+    "describe": "scribblegen.commands.describe:describe",
     "train-classifier": "scribblegen.commands.train:train_classifier",
     "train-affinity": "scribblegen.commands.train:train_affinity",
     "study": "scribblegen.commands.study.command:study",
@@ -40,6 +41,7 @@ commands:
   pseudo-label
             photographs with scribbles -> a dataset with a pseudo label for each
   prune     a subset with labels -> the same without those that held-out segmentors doubt
+  describe  words of a vocabulary -> texts that name them, of which images can be made
   train-classifier
             a classifier of the classes that scribbles name: what pseudo labels are read from
   train-affinity

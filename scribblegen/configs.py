@@ -52,6 +52,9 @@ def parse_configs(
     given = vars(first.parse_known_args(arguments)[0])
     path = given.pop("config")
     data = {} if path is None else _read_mapping(path)
+    if short := _flags_of_short(choices, {**data, **_known(given)}):
+        arguments = [*arguments, *short]  # the later flag wins
+        given = vars(first.parse_known_args(arguments)[0])
     try:
         asked = {c.option: c.check(given[c.option]) for c in choices if given[c.option] is not None}
     except ValueError as error:
@@ -147,6 +150,27 @@ def _chosen(choices: Sequence[Choice], data: Mapping[str, Any], where: str) -> d
     for c in sorted(choices, key=lambda c: callable(c.default)):  # functions see all the others
         chosen[c.option] = c.check(data.get(c.option) or c.default_beside(chosen), where)
     return chosen
+
+
+def _flags_of_short(choices: Sequence[Choice], data: Mapping[str, Any]) -> list[str]:
+    """The flags that values of choices stand for which are none of their names."""
+    fixed = {c.option: data.get(c.option) or c.default for c in choices}
+    chosen = {c.option: str(fixed[c.option]) for c in choices if fixed[c.option] in c.names}
+    flags: list[str] = []
+    for choice in choices:
+        value = data.get(choice.option)
+        others = [c.option for c in choices if c is not choice]
+        if (
+            isinstance(value, str)
+            and value not in choice.names
+            and all(o in chosen for o in others)
+        ):
+            flags += choice.stands_for(value, chosen)
+    return flags
+
+
+def _known(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _settled(types: OptionTypes, chosen: Mapping[str, str]) -> list[type]:

@@ -9,7 +9,12 @@ from typing import Any
 
 from datasets import Features, List, Value
 
+from scribblegen.classes import Classes
+from scribblegen.vocabulary import MOST_WORDS, Word
+
 SUBSET = "descriptions"
+# Of masks, in which an image counts the words of its own description.
+MASK_CLASSES = Classes(("none of its words", *(f"word {i}" for i in range(1, MOST_WORDS + 1))))
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,25 @@ class Description:
             ],
             "nouns": list(self.nouns),
         }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a description is asked for.
+
+    Args:
+        source_id: of the description.
+        words: that it is to name, the one whose turn it is first.
+        number: of the round; the same word was asked for in so many before it.
+        place: of the first word in its vocabulary.
+        seed: of all that is drawn for this description, in [0, 2**63).
+    """
+
+    source_id: str
+    words: tuple[Word, ...]
+    number: int
+    place: int
+    seed: int
 
 
 def description_features() -> Features:

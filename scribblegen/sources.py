@@ -13,6 +13,7 @@ from scribblegen.parts import places_in_part
 from scribblegen.records import Rejection, Sample, check_sample
 from scribblegen.seeds import derive_seed
 from scribblegen.text_files import cut
+from scribblegen.vocabulary import Vocabulary
 
 Item = TypeVar("Item")
 
@@ -23,13 +24,15 @@ class Source(ABC, Generic[Item]):
     A subclass says what kind of `item` it gives, lists `source_ids` when it is made, and makes one
     item in `load`. Where it reads twins, `carried` are the columns that its samples carry, each
     with its type. Where it reads the rows of a subset, `subset` is its name and `columns_there` all
-    its columns, each with its type.
+    its columns, each with its type. Where items name words of a `vocabulary`, the `classes` are the
+    values of masks in which an item counts its own words.
     """
 
     item: type[Any]
     carried: Mapping[str, Any] = {}
     subset: str | None = None
     columns_there: Mapping[str, Any] = {}
+    vocabulary: Vocabulary | None = None
 
     def __init__(self, classes: Classes, source_ids: Sequence[str]) -> None:
         repeated = len(source_ids) - len(set(source_ids))
@@ -79,7 +82,9 @@ class Source(ABC, Generic[Item]):
 
     def fingerprint(self) -> str:
         """Changes when any content, id or class changes."""
-        digest = hashlib.sha256(repr((self.classes, self.source_ids)).encode())
+        words = () if self.vocabulary is None else self.vocabulary.words
+        told = (self.classes, self.source_ids, *((words,) if words else ()))
+        digest = hashlib.sha256(repr(told).encode())
         for key in self.content_keys():
             digest.update(f"{key}\0".encode())
         return digest.hexdigest()[:16]
@@ -107,6 +112,7 @@ class SelectedSource(Source[Item]):
         self.source, self.positions, self.item = source, tuple(positions), source.item
         self.carried = source.carried
         self.subset, self.columns_there = source.subset, source.columns_there
+        self.vocabulary = source.vocabulary
 
     def load(self, index: int) -> Item:
         return self.source.load(self.positions[index])

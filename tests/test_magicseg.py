@@ -9,19 +9,27 @@ import pytest
 import torch
 from datasets import load_dataset
 
+from scribblegen.builders.descriptions_config import DescriptionsConfig
+from scribblegen.builders.sources import SOURCE
+from scribblegen.configs import parse_configs
 from scribblegen.counterfactual_text import CF_MODES as TEXT_MODES
 from scribblegen.descriptions import MASK_CLASSES, description_of
-from scribblegen.engine.jobs import Job
+from scribblegen.engine.jobs import Finished, Job
 from scribblegen.engine.stage_times import StageTimes
+from scribblegen.engine.transfers import HostCopy
 from scribblegen.methods.base import Place
 from scribblegen.methods.magicseg_config import CF_MODES, MASK_CHOICES, MagicSegConfig
-from scribblegen.methods.magicseg_jobs import PairJobs
+from scribblegen.methods.magicseg_jobs import HalfKey, PairJobs
+from scribblegen.methods.table import method_choice
+from scribblegen.runs.config import OutputConfig, RunConfig
 from scribblegen.segmenting.instances import decode_rle
 from scribblegen.segmenting.segmenters import MASK_CHOICES as SEGMENTER_CHOICES
 from scribblegen.tiny import words_not_drawn
 from scribblegen.tiny.random_weights import random_diffusion
 from scribblegen.vocabulary import Vocabulary, Word
 from tests.described import CONFIG, WORDS, Described, build_pairs, described, opened
+from tests.forks import run_ranks
+from tests.tiny_detectors import save_owlv2, save_sam
 
 TEXTS = ("a cat by a tree", "a dog and a cat on grass", "two ships in water", "a small dog")
 PLACE = Place("train", 0, 0)
@@ -169,8 +177,40 @@ def test_from_the_positive_image_the_rest_stays(folder, family, tmp_path):
     lose_and_make_again(tmp_path / "out", family, config)
 
 
+@pytest.mark.parametrize("ratio", [None, 0.67])
+def test_no_more_pairs_wait_than_calls_have_room_for(family, ratio):
+    config = replace(CONFIG, num_inference_steps=2, rows=2, decode_rows=2, cf_encode_ratio=ratio)
+    source, begun, most = Described(["a cat"] * 24), 0, 0
+    method = opened(source, config, family=family)
+
+    def items():
+        nonlocal begun
+        for position in range(len(source)):
+            begun += 1
+            yield Place("train", 0, position), source.load(position)
+
+    for ended, _ in enumerate(method.generate(items())):
+        most = max(most, begun - ended)
+    assert ended == 23 and most <= 10 and not method._waiting
+
+
+def test_nothing_is_made_from_an_image_that_is_none(family):
+    method = opened(Described(["a cat"]), replace(CONFIG, cf_encode_ratio=0.5), family=family)
+    pair = method.jobs.pair(PLACE, described("a cat"))
+    broken = HostCopy(torch.full((1, 3, 64, 64), float("nan")), None)
+    (record,) = method._end(Finished(HalfKey(pair, False), broken, 0))
+    assert record.row() == "the output holds NaN or infinity"
+    assert method.pool.is_empty and not method._waiting
+
+
 def test_what_was_lost_is_made_again_as_it_was(folder, family):
     lose_and_make_again(folder, family, CONFIG)
+
+
+def test_any_number_of_processes_writes_the_same(folder, tmp_path):
+    out = tmp_path / "out"
+    run_ranks(tmp_path / "said", 2, build_pairs, Described(TEXTS), out)
+    assert digests(out) == digests(folder)
 
 
 def lose_and_make_again(folder, family, config):
@@ -180,6 +220,36 @@ def lose_and_make_again(folder, family, config):
     lost.unlink()
     build_pairs(Described(TEXTS), folder, config, family=family)
     assert digests(folder) == before
+
+
+def test_a_detector_and_a_segmenter_are_asked(family, tmp_path):
+    config = replace(
+        CONFIG,
+        masks="detector",
+        cf_check="detector",
+        detector=save_owlv2(tmp_path / "detector"),
+        segmenter=save_sam(tmp_path / "segmenter"),
+        box_threshold=0.0,
+        text_threshold=0.0,
+        mask_mode="union",
+    )
+    out = tmp_path / "out"
+    build_pairs(Described(TEXTS), out, config, family=family)
+    rows, reasons = rows_of(out), rejections(out)
+    assert len(rows) + len(reasons) == len(TEXTS) and len(rows) >= 1
+    for row in rows:
+        assert set(np.unique(np.asarray(row["mask"]))) <= {0, 1}
+        names = {mention["name"] for mention in row["classes"]} | {"ship"}
+        for found in row["instances"]:
+            left, top, right, bottom = found["box"]
+            assert 0 <= left < right <= 64 and 0 <= top < bottom <= 64
+            assert found["phrase"] in names and decode_rle(found["rle"]).any()
+        assert 0 <= row["scores"]["detection"] <= 1 and row["scores"]["margin"] is None
+        assert row["cf_passed"] is (row["cf_absent_score"] >= 1)
+    identity = json.loads((out / "run" / "manifest.json").read_text("utf-8"))["identity"]
+    assert identity["detector"] and identity["segmenter"]
+    card = (out / "README.md").read_text("utf-8")
+    assert str(tmp_path) not in card and "what the detector found" in card
 
 
 def test_a_text_that_still_names_its_word_is_a_rejection(family, tmp_path):
@@ -264,3 +334,19 @@ def test_masks_count_to_as_many_words_as_rows_keep_maps_of():
     from scribblegen.methods.attention_images import MOST_WORDS
 
     assert len(MASK_CLASSES) == MOST_WORDS + 1
+
+
+def test_the_recipe_is_what_the_reference_does():
+    types = (method_choice(), SOURCE, OutputConfig, RunConfig)
+    options = ["--config", "paper-magicseg", "--descriptions", "texts"]
+    config, source, *_ = parse_configs(types, options, program="p", description="d")
+    assert source == DescriptionsConfig(descriptions="texts")
+    assert (config.resolution, config.num_inference_steps, config.guidance_scale) == (512, 20, 7.5)
+    assert (config.cf_mode, config.cf_noise, config.cf_encode_ratio) == (
+        "nothing",
+        "independent",
+        None,
+    )
+    assert (config.box_threshold, config.text_threshold) == (0.3, 0.25)
+    assert (config.masks, config.mask_choice, config.cf_check) == ("detector", "single", "detector")
+    assert not config.reads_attention, "no probe is attached"

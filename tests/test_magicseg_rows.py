@@ -10,12 +10,14 @@ from scribblegen.engine.jobs import Finished
 from scribblegen.engine.transfers import HostCopy
 from scribblegen.images import decode_image, image_to_tensor
 from scribblegen.label_pictures import decode_label
+from scribblegen.methods.attention_images import MOST_WORDS, word_maps
 from scribblegen.methods.base import Place, SeenWords
 from scribblegen.methods.magicseg_absence import ByAttention, ByClip, ByDetector, Halves, fallen
 from scribblegen.methods.magicseg_jobs import HalfKey, Pair
-from scribblegen.methods.magicseg_masks import DetectorMasks, Labelled
+from scribblegen.methods.magicseg_masks import AttentionMasks, DetectorMasks, Labelled
 from scribblegen.methods.magicseg_rows import PairRows
 from scribblegen.methods.magicseg_scores import background_distance, judged
+from scribblegen.methods.magicseg_words import rivals
 from scribblegen.segmenting.fusion import Fusion
 from scribblegen.segmenting.instances import Detection, decode_rle
 from scribblegen.segmenting.mask_parts import parts_as_instances
@@ -200,6 +202,46 @@ def test_what_no_detector_finds_is_a_rejection():
     assert detected(Boxes(), union) == "the detector finds no cat, dog"
 
 
+def test_what_else_a_text_names_is_looked_for_too():
+    text = replace(
+        described("a cat by a tree on grass"), nouns=("tree", "grass", "sky", "cat", ".")
+    )
+    assert rivals(text) == [("tree", ((11, 15),)), ("grass", ((19, 24),))]
+    many = replace(
+        described(f"a cat and {' '.join(f'n{i}' for i in range(20))}"),
+        nouns=tuple(f"n{i}" for i in range(20)),
+    )
+    assert len(rivals(many)) == MOST_WORDS - 1
+
+
+def test_where_another_noun_draws_more_none_of_the_words_is():
+    """The upper half is of the word and of a noun alike, but the noun draws more there."""
+    word, noun = torch.zeros(8, 8), torch.zeros(8, 8)
+    word[4:], word[:4, :4], noun[:4] = 1.0, 0.8, 1.0
+    left = {"cross.2": torch.stack([word, noun, torch.zeros(8, 8)])}
+    config = replace(CONFIG, normalise="max", spread="none")
+    masks = AttentionMasks(config, word_maps(config, Fusion({2: 1.0}), None))
+    alone = described("a cat on grass")
+    found = masks.of(GREY, alone, left)
+    assert (found.mask[:6, :6] == 1).all() and (found.mask[9:] == 1).all()
+    beside = masks.of(GREY, replace(alone, nouns=("grass",)), left)
+    assert (beside.mask[:6] == 0).all() and (beside.mask[9:] == 1).all()
+    assert {instance.local for instance in beside.instances} == {1}
+
+
+def test_a_phrase_that_a_detector_cannot_read_is_a_rejection():
+    class Strict(Boxes):
+        def detect(self, image, phrases, **thresholds):
+            raise ValueError("`phrases` must have at most 3 tokens each")
+
+    reason = "the detector cannot be asked: `phrases` must have at most 3 tokens each"
+    assert detected(Strict()) == reason
+    made = PairRows(
+        config=CONFIG, masks=Fixed(), test=ByDetector(Strict(), WORDS, 0.25), image_format="png"
+    )
+    assert row_of(rows=made) == reason
+
+
 def test_parts_are_instances_from_the_largest():
     mask = np.zeros((6, 8), np.uint8)
     mask[0, 0], mask[2:5, 3:7], mask[5, 0:2] = 1, 1, 2
@@ -219,18 +261,25 @@ def test_a_presence_that_falls_is_gone_by_its_share():
 
 
 def maps_with(height, count=2):
-    """Of `count` words: flat, but for a tenth of the places."""
-    map_ = torch.full((10, 10), 0.1)
+    """Of `count` words: flat, but for a quarter of the places."""
+    map_ = torch.full((4, 4), 0.1)
     map_[0] += height
-    return {"cross.2": map_.expand(count, 10, 10).clone()}
+    return {"cross.2": map_.expand(count, 4, 4).clone()}
+
+
+def stands_out(height):
+    return (0.1 + height) / (0.1 + height / 4) - 1
 
 
 def test_words_stand_out_by_the_height_of_their_maps():
-    flat = maps_with(0.0)["cross.2"]
+    flat, high = maps_with(0.0)["cross.2"], maps_with(0.5)["cross.2"]
     assert prominences({2: flat}, [{2: 1.0}] * 2) == pytest.approx([0, 0], abs=1e-6)
-    high = maps_with(0.5)["cross.2"]
-    assert prominences({2: high}, [{2: 1.0}] * 2) == pytest.approx([0.45, 0.45])
-    assert prominences({2: high, 4: flat}, [{2: 1.0, 4: 2.0}, {8: 1.0}]) == pytest.approx([0.15, 0])
+    expected = stands_out(0.5)
+    assert prominences({2: high}, [{2: 1.0}] * 2) == pytest.approx([expected] * 2)
+    assert prominences({2: 3 * high}, [{2: 1.0}] * 2) == pytest.approx([expected] * 2)
+    both = prominences({2: high, 4: flat}, [{2: 1.0, 4: 2.0}, {8: 1.0}])
+    assert both == pytest.approx([expected / 3, 0], abs=1e-6)
+    assert prominences({2: torch.zeros(1, 4, 4)}, [{2: 1.0}]) == [0.0], "no token stands for it"
 
 
 def test_attention_is_compared_with_that_of_the_image_that_has_the_words():
@@ -239,12 +288,15 @@ def test_attention_is_compared_with_that_of_the_image_that_has_the_words():
     def score(after):
         return test.score(words, Halves(GREY, DARKER, maps_with(0.5), after))
 
+    def expected(height):
+        return pytest.approx(1 - stands_out(height) / stands_out(0.5), abs=1e-5)
+
     assert score(maps_with(0.0)) == pytest.approx(1, abs=1e-5)
-    assert score(maps_with(0.25)) == pytest.approx(0.5)
+    assert score(maps_with(0.25)) == expected(0.25)
     assert score(maps_with(0.9)) == 0
     worst = maps_with(0.0)
     worst["cross.2"][1] = maps_with(0.4)["cross.2"][1]
-    assert score(worst) == pytest.approx(0.2), "of several words the one that is least gone"
+    assert score(worst) == expected(0.4), "of several words the one that is least gone"
 
 
 def test_a_detector_s_best_box_tells_how_much_is_left():

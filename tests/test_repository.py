@@ -15,7 +15,7 @@ from PIL import Image
 
 from scribblegen.builders.config import FolderConfig, ScenesConfig
 from scribblegen.builders.repository import write_gallery, write_repository
-from scribblegen.builders.subset import FinishedShards
+from scribblegen.builders.subset_rows import FinishedShards
 from scribblegen.commands.build import build, open_build
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.runs.config import OutputConfig

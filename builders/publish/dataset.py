@@ -19,8 +19,10 @@ from scribblegen.builders.repository import (
     GALLERY,
     LABEL_FILE,
     dataset_card,
+    has_pictures,
     run_manifest,
     run_options,
+    vocabulary_files,
 )
 from scribblegen.cards.dataset import run_key
 from scribblegen.cards.merge import merge_cards
@@ -86,7 +88,8 @@ def open_local_run(folder: str | Path) -> LocalRun:
         )
     check_no_links(folder)
     shards = shard_files(folder, manifest)
-    texts = [LocalFile.of(name, folder / name) for name in (CONFIG_FILE, MANIFEST, LABEL_FILE)]
+    names = (CONFIG_FILE, MANIFEST, LABEL_FILE, *vocabulary_files(manifest))
+    texts = [LocalFile.of(name, folder / name) for name in names]
     check_no_paths([*texts, *(file for files in shards.values() for file in files)])
     return LocalRun(folder, manifest, shards)
 
@@ -210,7 +213,8 @@ def plan_publication(
     check_no_paths([LocalFile.of("README.md", merged.encode())])
     files += [
         labels,
-        LocalFile.of(gallery, run.folder / GALLERY),
+        *(LocalFile.of(name, run.folder / name) for name in vocabulary_files(run.manifest)),
+        *([LocalFile.of(gallery, run.folder / GALLERY)] if has_pictures(run.manifest) else []),
         LocalFile.of(f"{own_place}/config.yaml", run.folder / CONFIG_FILE),
         LocalFile.of(f"{own_place}/manifest.json", run.folder / MANIFEST),
         LocalFile.of("README.md", merged.encode()),

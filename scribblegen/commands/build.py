@@ -15,12 +15,18 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> None:
     """`scribblegen build`: in this process, or in as many as `--num_processes` says."""
-    from scribblegen.builders.sources import SOURCE, open_source
+    from scribblegen.builders.sources import SOURCE, open_source, repository_flags
     from scribblegen.configs import parse_configs
     from scribblegen.methods.table import method_choice, method_entry
     from scribblegen.runs.config import OutputConfig, RunConfig
 
-    source = replace(SOURCE, default=lambda chosen: method_entry(chosen["method"]).source)
+    source = replace(
+        SOURCE,
+        default=lambda chosen: method_entry(chosen["method"]).source,
+        stands_for=lambda value, chosen: repository_flags(
+            value, method_entry(chosen["method"]).item
+        ),
+    )
     method_config, source_config, output_config, run_config = parse_configs(
         (method_choice(), source, OutputConfig, RunConfig),
         arguments,
@@ -153,6 +159,13 @@ def open_build(
         ids = dict.fromkeys(i for source in sources.values() for i in source.source_ids)
         return PseudoLabelFolder(folder, sources["train"].classes, list(ids), convention)
 
+    def texts(config: Any) -> Any:
+        from scribblegen.builders.texts.opening import open_writer
+
+        vocabulary = sources["train"].vocabulary
+        assert vocabulary is not None, "what is asked for is of one"
+        return open_writer(config, vocabulary, source_config.description_seed)
+
     opening = Opening(
         sources=sources,
         output=output,
@@ -163,6 +176,7 @@ def open_build(
         segmentor=segmentor,
         affinity=affinity,
         labels=labels,
+        texts=texts,
         family=family,
         memory_budget=memory_budget,
     )

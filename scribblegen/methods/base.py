@@ -185,6 +185,7 @@ class Opening:
         affinity: opens the affinity network of that name, which spreads maps over an image.
         labels: opens a folder of dense labels for the photographs of all splits; the second
             argument is their convention, None where nobody says.
+        texts: opens the writer of descriptions that options of describing name.
         family: the networks, where they are in memory already; else the options name them.
         memory_budget: gigabytes that a process may fill; a share of what is free if None.
     """
@@ -198,6 +199,7 @@ class Opening:
     segmentor: Callable[[str, int | None], Any]
     affinity: Callable[[str], Any]
     labels: Callable[[str, str | None], Any]
+    texts: Callable[[Any], Any]
     family: Any = None
     memory_budget: float | None = None
 

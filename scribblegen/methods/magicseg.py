@@ -24,6 +24,7 @@ from scribblegen.methods.base import Place, Record
 from scribblegen.methods.magicseg_config import MagicSegConfig
 from scribblegen.methods.magicseg_jobs import HalfKey, Pair, PairJobs
 from scribblegen.methods.magicseg_rows import SUBSET, PairRows, subset
+from scribblegen.segmenting.attention import AttentionProbe
 from scribblegen.segmenting.fusion import Fusion
 from scribblegen.vocabulary import Vocabulary
 
@@ -62,8 +63,9 @@ class MagicSeg:
         self.subsets = [subset(config)]
         self.times = StageTimes(family.device)
         self.jobs = PairJobs(self.config, family, vocabulary, self.times)
-        probe = attention_probe(config, fusion) if config.reads_attention else None
-        self.pool: DenoiserPool[HalfKey] = pool_of(config, family, probe, self.times)
+        self.pool: DenoiserPool[HalfKey] = pool_of(
+            config, family, _probe(config, fusion), self.times
+        )
         self._waiting: dict[Pair, Finished[HalfKey]] = {}  # for the other image
 
     def identity(self) -> dict[str, str | None]:
@@ -107,6 +109,14 @@ class MagicSeg:
                 return
             self.pool.submit(self.jobs.from_positive(pair, image))
         self._waiting[pair] = finished
+
+
+def _probe(config: MagicSegConfig, fusion: Fusion) -> AttentionProbe | None:
+    if not config.reads_attention:
+        return None
+    if config.masks != "attention":  # the test spreads nothing
+        config = replace(config, spread="none", affinity_model=None)
+    return attention_probe(config, fusion)
 
 
 def _rejected(place: Place, reason: str) -> Record:

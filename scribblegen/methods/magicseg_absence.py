@@ -33,8 +33,8 @@ class Halves:
 class AbsenceTest(Protocol):
     """Looks for the words of a description in the image that should lack them."""
 
-    def score(self, description: Description, halves: Halves) -> float:
-        """How sure it is that they are gone, in [0, 1]."""
+    def score(self, description: Description, halves: Halves) -> float | str:
+        """How sure it is that they are gone, in [0, 1]; or why that cannot be told."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +64,17 @@ class ByDetector:
     vocabulary: Vocabulary
     text_threshold: float
 
-    def score(self, description: Description, halves: Halves) -> float:
+    def score(self, description: Description, halves: Halves) -> float | str:
         """See `AbsenceTest`."""
-        found = self.detector.detect(
-            halves.counterfactual,
-            [self.vocabulary.by_id[mention.id].phrases for mention in description.mentions],
-            box_threshold=_LOWEST,
-            text_threshold=self.text_threshold,
-        )
+        try:
+            found = self.detector.detect(
+                halves.counterfactual,
+                [self.vocabulary.by_id[mention.id].phrases for mention in description.mentions],
+                box_threshold=_LOWEST,
+                text_threshold=self.text_threshold,
+            )
+        except ValueError as error:  # of a phrase that it cannot read
+            return f"the detector cannot be asked: {error}"
         return 1 - max((detection.score for detection in found), default=0.0)
 
 

@@ -20,6 +20,7 @@ from scribblegen.images import image_to_tensor
 from scribblegen.methods.attention_images import MOST_WORDS, noise_of, square_of
 from scribblegen.methods.base import Place
 from scribblegen.methods.magicseg_config import MagicSegConfig
+from scribblegen.methods.magicseg_words import rivals
 from scribblegen.seeds import derive_seed
 from scribblegen.segmenting.attention import LOOKED_FOR, WORDS
 from scribblegen.segmenting.token_spans import unnamed_reason, words_at
@@ -162,15 +163,17 @@ class PairJobs:
         return self._prompt(text) if self.config.guidance_scale != 1 else None
 
     def _words(self, description: Description) -> Tensor | str:
-        """(`MOST_WORDS`, T) float32, zeros behind the words that the description names."""
+        """(`MOST_WORDS`, T) float32: the words that the description names, what else it names, and
+        zeros behind them; or why a word is not there."""
         mentions = description.mentions
         if len(mentions) > MOST_WORDS:
             return f"description names more than {MOST_WORDS} words"
         tokenizer = self.family.tokenizer
         length = tokenizer.model_max_length
         spans = [mention.spans for mention in mentions]
+        spans += [places for _, places in rivals(description)]
         found = words_at(tokenizer, description.text, spans, length=length)
-        if reason := unnamed_reason(found, [mention.name for mention in mentions]):
+        if reason := unnamed_reason(found[: len(mentions)], [m.name for m in mentions]):
             return reason
         words = torch.zeros(MOST_WORDS, length)
         words[: len(found)] = found

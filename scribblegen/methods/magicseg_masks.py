@@ -11,6 +11,7 @@ from torch import Tensor
 from scribblegen.descriptions import Description
 from scribblegen.methods.attention_images import mask_settings
 from scribblegen.methods.magicseg_config import MagicSegConfig
+from scribblegen.methods.magicseg_words import rivals
 from scribblegen.segmenting.detectors import Detector
 from scribblegen.segmenting.instances import Instance, local_mask, suppressed
 from scribblegen.segmenting.maps_to_masks import mask_of_maps
@@ -18,6 +19,8 @@ from scribblegen.segmenting.mask_parts import parts_as_instances
 from scribblegen.segmenting.segmenters import Segmenter
 from scribblegen.segmenting.word_maps import WordMaps
 from scribblegen.vocabulary import Vocabulary
+
+_LAST = 254  # of mask values
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,10 @@ class Masks(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class AttentionMasks:
-    """Of the attention with which the image was drawn; instances are the masks' connected parts."""
+    """Of the attention with which the image was drawn; instances are the masks' connected parts.
+
+    What else the text names has a part in it: see `magicseg_words`.
+    """
 
     config: MagicSegConfig
     maps: WordMaps
@@ -61,14 +67,24 @@ class AttentionMasks:
         """See `Masks`; there is always something."""
         names = [mention.name for mention in description.mentions]
         values = [mention.local for mention in description.mentions]
-        maps, coarse = self.maps.of(left, names, image)
-        settings = mask_settings(self.config)
-        found = mask_of_maps(maps, coarse, values, image, background=0, settings=settings)
+        others = [noun for noun, _ in rivals(description)]
+        # They have values of their own until the winner is known.
+        others_values = [_LAST - number for number in range(len(others))]
+        maps, coarse = self.maps.of(left, [*names, *others], image)
+        found = mask_of_maps(
+            maps,
+            coarse,
+            [*values, *others_values],
+            image,
+            background=0,
+            settings=mask_settings(self.config),
+        )
+        mask = np.where(np.isin(found.mask, others_values), np.uint8(0), found.mask)
         instances = parts_as_instances(
-            found.mask, values, names, maps, min_share=self.config.min_component
+            mask, values, names, maps[: len(names)], min_share=self.config.min_component
         )
         scores = {"coarse_agreement": found.agreement, "margin": found.margin}
-        return Labelled(found.mask, instances, scores)
+        return Labelled(mask, instances, scores)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,14 +101,16 @@ class DetectorMasks:
     ) -> Labelled | str:
         """See `Masks`; a word that is not found is a reason, in a union all of them."""
         mentions = description.mentions
-        detections = suppressed(
-            self.detector.detect(
+        try:
+            boxes = self.detector.detect(
                 image,
                 [self.vocabulary.by_id[mention.id].phrases for mention in mentions],
                 box_threshold=self.config.box_threshold,
                 text_threshold=self.config.text_threshold,
             )
-        )
+        except ValueError as error:  # of a phrase that it cannot read
+            return f"the detector cannot be asked: {error}"
+        detections = suppressed(boxes)
         lacking = {*range(len(mentions))} - {found.row for found in detections}
         if lacking and (not detections or self.config.mask_mode != "union"):
             names = ", ".join(mentions[row].name for row in sorted(lacking))

@@ -68,10 +68,15 @@ def subset(config: MagicSegConfig) -> Subset:
             "scores": {name: Value("float32") for name in SCORES},
         }
     )
+    ratio = config.cf_encode_ratio
     return Subset(
         name=SUBSET,
         features=features,
-        settings={"cf_mode": config.cf_mode, "cf_noise": config.cf_noise},
+        settings={
+            "cf_mode": config.cf_mode,
+            "cf_noise": config.cf_noise,
+            **({} if ratio is None else {"encode_ratio": ratio}),
+        },
         pictures={
             "image": "image",
             "mask": "mask",
@@ -90,7 +95,8 @@ class PairRows:
         test: looks for them in the other image; None where none does.
         image_format: of the images' files.
         judge: a segmentor that looks at both images, for their `scores`.
-        remarks: pairs that failed the test, counted as they come.
+
+    `remarks` counts pairs that failed the test, as they come.
     """
 
     config: MagicSegConfig
@@ -98,8 +104,8 @@ class PairRows:
     test: AbsenceTest | None
     image_format: str
     judge: WordJudge | None = None
-    remarks: Counter[str] = field(default_factory=Counter)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    remarks: Counter[str] = field(default_factory=Counter, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def record(
         self, pair: Pair, positive: Finished[HalfKey], counterfactual: Finished[HalfKey]
@@ -125,6 +131,8 @@ class PairRows:
             return area
         halves = Halves(image, other, positive.left, counterfactual.left)
         score = None if self.test is None else self.test.score(description, halves)
+        if isinstance(score, str):
+            return score
         passed = self._passed(score)
         if passed is False and self.config.rejects:
             return f"the counterfactual image shows what it should lack, by {self.config.cf_check}"

@@ -53,6 +53,12 @@ METHODS = {
         config="scribblegen.methods.cdsp_config:CdspConfig",
         open="scribblegen.methods.cdsp:open_method",
     ),
+    "describe": Entry(
+        config="scribblegen.methods.describe_config:DescribeConfig",
+        open="scribblegen.methods.describe:open_method",
+        item="scribblegen.descriptions:Asked",
+        source="vocabulary",
+    ),
     "diffumask": Entry(
         config="scribblegen.methods.diffumask_config:DiffuMaskConfig",
         open="scribblegen.methods.diffumask_open:open_method",

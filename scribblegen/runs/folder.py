@@ -14,6 +14,7 @@ from scribblegen.configs import differences
 from scribblegen.methods.base import Subset
 from scribblegen.runs.atomic_files import explained, remove_partial_files, write_atomically
 from scribblegen.runs.manifest import MANIFEST, read_manifest, write_manifest
+from scribblegen.vocabulary import Vocabulary
 
 CONFIG_FILE = "run/config.yaml"
 _LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "datasets", "pillow", "pyarrow")
@@ -36,6 +37,7 @@ class Header:
         subsets: that it makes.
         spanning: options whose values only say which subsets there are.
         num_units: how many units the plan has.
+        vocabulary: whose words rows name, where they name any.
     """
 
     method: str
@@ -45,6 +47,7 @@ class Header:
     subsets: Sequence[Subset]
     spanning: Sequence[str]
     num_units: int
+    vocabulary: Vocabulary | None = None
 
     def as_dict(self, *, complete: bool) -> dict[str, Any]:
         import scribblegen
@@ -75,6 +78,7 @@ class Header:
             ],
             "spanning": list(self.spanning),
             "num_units": self.num_units,
+            **({} if self.vocabulary is None else {"vocabulary": self.vocabulary.rows()}),
         }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from scribblegen.classes import Classes
 from scribblegen.runs.shards import SPLITS
 from scribblegen.text_files import shown, shown_message
+from scribblegen.vocabulary import vocabulary_of
 
 # A type; a list of one shape; a mapping of `str` to one shape; or a mapping of these very fields.
 Shape = Any
@@ -45,6 +46,17 @@ _HEADER: Shape = {
     "spanning": [str],
     "num_units": int,
 }
+# Of runs whose rows name words of a vocabulary.
+_VOCABULARY: Shape = [
+    {
+        "id": int,
+        "name": str,
+        "sense": (str, None),
+        "synonyms": [str],
+        "plural": (str, None),
+        "parents": [str],
+    }
+]
 
 
 def check_header(manifest: Any, path: Path, fix: str) -> None:
@@ -59,7 +71,7 @@ def check_header(manifest: Any, path: Path, fix: str) -> None:
         ValueError: a field does not fit; it is named.
     """
     wrong = "must hold fields" if not isinstance(manifest, dict) else None
-    for name, shape in _HEADER.items():
+    for name, shape in {**_HEADER, "vocabulary": _VOCABULARY}.items():
         if wrong is None and name in manifest:
             wrong = _fault(manifest[name], shape, name)
     if wrong is None and not isinstance(manifest.get("units", []), list):
@@ -73,6 +85,8 @@ def check_fields(manifest: Mapping[str, Any], path: Path, fix: str) -> None:
     wrong = f"`{missing[0]}` is missing" if missing else None
     if wrong is None:
         wrong = _fault_of_classes(manifest["classes"])
+        if wrong is None and "vocabulary" in manifest:
+            wrong = _fault_of_vocabulary(manifest["vocabulary"])
         if not manifest["subsets"]:
             wrong = "`subsets` must be one or more. Got []"
         if not re.fullmatch(r"[\w.-]+", manifest["method"]):
@@ -92,6 +106,14 @@ def _fault_of_classes(listed: Sequence[Mapping[str, Any]]) -> str | None:
         Classes(tuple(c["name"] for c in listed), tuple(tuple(c["palette_rgb"]) for c in listed))
     except ValueError as error:
         return f"`classes`: {shown_message(error)}"
+    return None
+
+
+def _fault_of_vocabulary(listed: Sequence[Mapping[str, Any]]) -> str | None:
+    try:
+        vocabulary_of(listed)
+    except ValueError as error:
+        return f"`vocabulary`: {shown_message(error)}"
     return None
 
 

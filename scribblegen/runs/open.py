@@ -110,4 +110,5 @@ def run_header(run: Run) -> Header:
         subsets=run.method.subsets,
         spanning=getattr(run.method.config, "SPANNING", ()),
         num_units=len(run.units),
+        vocabulary=run.sources["train"].vocabulary,
     )

@@ -7,7 +7,7 @@ Of "two beach balls by a potted-plant" the phrases "ball", "beach ball" and "pot
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 # Of plurals that no ending gives. Words of one form, such as sheep, are in every plural anyway.
@@ -52,6 +52,11 @@ class Occurrence:
     row: int
     phrase: str
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """Its characters."""
+        return self.start, self.stop
+
 
 def occurrences(text: str, phrases: Sequence[Sequence[str]]) -> list[Occurrence]:
     """Every place where a class is named, from the first to the last.
@@ -82,10 +87,62 @@ def occurrences(text: str, phrases: Sequence[Sequence[str]]) -> list[Occurrence]
     return sorted(taken, key=lambda o: (o.start, o.row))
 
 
+class PhraseFinder:
+    """`occurrences` of very many phrases: only those are looked for that a word of the text begins.
+
+    Args:
+        phrases: as of `occurrences`.
+    """
+
+    def __init__(self, phrases: Sequence[Sequence[str]]) -> None:
+        self.phrases = phrases
+        self._rows: dict[str, set[int]] = {}  # by the letters that all forms of a phrase begin with
+        for row, names in enumerate(phrases):
+            for phrase in names:
+                self._rows.setdefault(_pattern(phrase)[0], set()).add(row)
+        self._longest = max(map(len, self._rows), default=0)
+        odd = (rows for start, rows in self._rows.items() if not re.match(r"\w", start))
+        self._always = set().union(*odd)
+
+    def find(self, text: str) -> list[Occurrence]:
+        """What `occurrences` gives for a text."""
+        lowered, near = text.lower(), set(self._always)
+        for word in re.finditer(r"\w+", lowered):
+            start = lowered[word.start() : word.start() + self._longest]
+            for length in range(1, len(start) + 1):
+                if (rows := self._rows.get(start[:length])) is not None:
+                    near |= rows
+        order = sorted(near)
+        found = occurrences(text, [self.phrases[row] for row in order])
+        return [replace(one, row=order[one.row]) for one in found]
+
+
+def is_plural(written: str, phrase: str) -> bool:
+    """Whether a phrase is written in a plural that it is not in itself: "zebras" for "zebra"."""
+    last, own = _pieces(written)[-1].lower(), _pieces(phrase)[-1].lower()
+    return last != own and last in _plurals(own)
+
+
+def plural(phrase: str) -> str:
+    """A phrase of a singular noun, with the plural of its last word."""
+    last = _pieces(phrase)[-1]
+    return phrase[: len(phrase) - len(last)] + _plurals(last.lower())[0]
+
+
+def singular(phrase: str) -> str:
+    """A phrase with the singular of its last word; as it is where that is no plural."""
+    last = _pieces(phrase)[-1]
+    return phrase[: len(phrase) - len(last)] + (_singulars(last.lower()) or [last])[0]
+
+
+def _pieces(phrase: str) -> list[str]:
+    return [piece for piece in re.split(r"[\s_-]+", phrase) if piece]
+
+
 @lru_cache(maxsize=100_000)
 def _pattern(phrase: str) -> tuple[str, re.Pattern[str]]:
     """The letters that all forms of a phrase begin with, and a pattern of all of them."""
-    pieces = [piece for piece in re.split(r"[\s_-]+", phrase) if piece]
+    pieces = _pieces(phrase)
     if not re.search(r"\w", phrase):
         raise ValueError(f"`phrases` must each hold a word. Got {phrase!r}.")
     forms = _forms(pieces[-1])

@@ -15,7 +15,8 @@ from torch.nn.functional import interpolate
 from scribblegen.segmenting.fusion import Fusion, Weights, counting, fused
 from scribblegen.segmenting.propagation import spread_by_attention
 
-_HIGHEST = 0.1  # share of a map that is its height
+_HIGHEST = 0.25  # share of a map that is its height
+_SMALLEST = 1e-8
 
 
 class Affinity(Protocol):
@@ -84,14 +85,15 @@ def by_width(left: Mapping[str, Tensor], count: int) -> dict[int, Tensor]:
 
 
 def prominences(maps: Mapping[int, Tensor], weights: Sequence[Weights]) -> list[float]:
-    """How far each of W words stands out: its map's mean over the highest tenth, less that of all.
+    """How far each of W words stands out: by how much its map's mean over the highest quarter of
+    the places exceeds that over all, as a share of the latter.
 
     Args:
         maps: (W, h, w) float, shares of attention, by the width of their cells.
         weights: of each word, of the widths; of those that are there the mean is taken.
 
     Returns:
-        Numbers in [0, 1]; 0 for a map that is flat.
+        Numbers from 0, of a map that is flat, to 3, of one that is nothing elsewhere.
     """
     found = []
     for word, of_word in enumerate(weights):
@@ -105,4 +107,4 @@ def prominences(maps: Mapping[int, Tensor], weights: Sequence[Weights]) -> list[
 def _prominence(map_: Tensor) -> float:
     values = map_.float().flatten()
     highest = values.topk(max(1, round(_HIGHEST * len(values)))).values
-    return float(highest.mean() - values.mean())
+    return float((highest.mean() - values.mean()) / values.mean().clamp(min=_SMALLEST))

@@ -13,7 +13,7 @@ from scribblegen.builders.config import HubConfig, ScenesConfig, SubsetConfig
 from scribblegen.builders.publish.dataset import open_local_run
 from scribblegen.builders.repository import dataset_card, write_gallery
 from scribblegen.builders.sources import open_source
-from scribblegen.builders.subset import FinishedShards
+from scribblegen.builders.subset_rows import FinishedShards
 from scribblegen.commands.build import build
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.records import Rejection
