@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from scribblegen.builders.descriptions_config import DescriptionsConfig
 from scribblegen.builders.repository import VOCABULARY_FILE
@@ -111,14 +112,7 @@ def _vocabulary(opened: SubsetRows, config: DescriptionsConfig) -> Vocabulary:
     else:
         where = Path(name) / VOCABULARY_FILE
         if not Path(name).is_dir():
-            where = Path(
-                hf_hub_download(
-                    name,
-                    VOCABULARY_FILE,
-                    repo_type="dataset",
-                    revision=config.descriptions_revision,
-                )
-            )
+            where = _of_hub(name, config.descriptions_revision) or where
         listed = read_json(where, _MAKE) if where.is_file() else None
     if listed is None:
         raise FileNotFoundError(
@@ -131,3 +125,13 @@ def _vocabulary(opened: SubsetRows, config: DescriptionsConfig) -> Vocabulary:
             f"{where} was edited or damaged: it must hold a vocabulary ({shown_message(error)}). "
             f"{_MAKE}"
         ) from error
+
+
+def _of_hub(name: str, revision: str | None) -> Path | None:
+    """The file of a repository of the Hub; None where it has none."""
+    try:
+        return Path(hf_hub_download(name, VOCABULARY_FILE, repo_type="dataset", revision=revision))
+    except LocalEntryNotFoundError as error:
+        raise OSError(f"`descriptions` {name} cannot be read: {shown_message(error)}.") from error
+    except EntryNotFoundError:
+        return None

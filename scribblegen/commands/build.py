@@ -208,16 +208,18 @@ def _print_summary(output_dir: str, progress: "Progress") -> None:
     from scribblegen.cards.dataset import subset_table
     from scribblegen.runs.manifest import read_manifest
 
-    subsets = subset_table(read_manifest(Path(output_dir)))
+    manifest = read_manifest(Path(output_dir))
+    subsets = subset_table(manifest)
+    made = "images" if any(s["pictures"] for s in manifest["subsets"]) else "texts"
     generated = [s for s in subsets if s["generated"]]
     width = max(len(s["subset"]) for s in subsets)
     rate = sum(progress.images_by_process) / len(generated) / max(progress.seconds, 1e-9)
-    print(f"\n{'subset':<{width}}  {'rows':>8}  {'rejected':>8}  {'MB':>8}  {'images/s':>8}")
+    print(f"\n{'subset':<{width}}  {'rows':>8}  {'rejected':>8}  {'MB':>8}  {made + '/s':>8}")
     for s in subsets:
         megabytes = f"{s['bytes'] / 1e6:.1f}"
         line = f"{s['subset']:<{width}}  {s['rows']:>8}  {s['rejected']:>8}  {megabytes:>8}"
         print(f"{line}  {rate:>8.1f}" if s["generated"] and rate else line)
-    print(_speed(progress))
+    print(_speed(progress, made))
     for remark, count in progress.remarks.items():
         print(f"{remark}: {count}")
     if progress.warning:
@@ -225,12 +227,12 @@ def _print_summary(output_dir: str, progress: "Progress") -> None:
     print(f'\nload_dataset("{output_dir}", "{generated[0]["subset"]}")')
 
 
-def _speed(progress: "Progress") -> str:
+def _speed(progress: "Progress", made: str) -> str:
     shares = progress.images_by_process
     if not sum(shares):
         return "\nnothing was left to generate"
     rate = sum(shares) / max(progress.seconds, 1e-9)
-    line = f"\n{sum(shares)} images in {progress.seconds:.1f} s: {rate:.1f} images/s"
+    line = f"\n{sum(shares)} {made} in {progress.seconds:.1f} s: {rate:.1f} {made}/s"
     if len(shares) > 1:
         line += f" ({' + '.join(map(str, shares))} by {len(shares)} processes)"
     return line

@@ -132,7 +132,10 @@ def plural(phrase: str) -> str:
 def singular(phrase: str) -> str:
     """A phrase with the singular of its last word; as it is where that is no plural."""
     last = _pieces(phrase)[-1]
-    return phrase[: len(phrase) - len(last)] + (_singulars(last.lower()) or [last])[0]
+    found = _singulars(last.lower()) or [last]
+    if found == [last] and last != "lens" and re.fullmatch(r"\w\w[^aeious\W]s", last):
+        found = [last[:-1]]  # dogs; a text that names a class is not read so, for fear of "gas"
+    return phrase[: len(phrase) - len(last)] + found[0]
 
 
 def _pieces(phrase: str) -> list[str]:
