@@ -8,7 +8,7 @@ from scribblegen.cards.escape import literal
 from scribblegen.cards.template import card_environment, method_text
 from scribblegen.families.stable_diffusion.controlnet_record import ControlNetRecord
 
-AUTOENCODER, TEXT_TO_IMAGE = "autoencoder", "text-to-image"
+AUTOENCODER, TEXT_TO_IMAGE, CLIP = "autoencoder", "text-to-image", "clip"
 
 _CONTROLNET_TAGS = [
     "stable-diffusion",
@@ -26,7 +26,12 @@ _SEGMENTOR_TAGS = [
     _OF_SCRIBBLES,
     "scribblegen",
 ]
-_SMALL_MODEL_TAGS = ["diffusers", "diffusers-training", "scribblegen"]
+_DIFFUSERS_TAGS = ["diffusers", "diffusers-training", "scribblegen"]
+_SMALL_MODEL_TAGS = {
+    AUTOENCODER: _DIFFUSERS_TAGS,
+    TEXT_TO_IMAGE: [TEXT_TO_IMAGE, *_DIFFUSERS_TAGS],
+    CLIP: [CLIP, "zero-shot-image-classification", "scribblegen"],
+}
 _SUPERVISION = {
     "scribble": "scribbles (class ids on a few percent of the pixels)",
     "mask": "masks",
@@ -46,8 +51,13 @@ _ZERO_SHOT = ("mean_iou_seen", "mean_iou_unseen", "harmonic_mean_iou")
 _WHAT = {
     AUTOENCODER: "A small autoencoder for latent diffusion",
     TEXT_TO_IMAGE: "A small text-to-image pipeline, the base of a ControlNet",
+    CLIP: "A small pair of an image encoder and a text encoder with one space",
 }
-_CLASS = {AUTOENCODER: "AutoencoderKL", TEXT_TO_IMAGE: "StableDiffusionPipeline"}
+_LOADED_BY = {
+    AUTOENCODER: ("diffusers", "AutoencoderKL"),
+    TEXT_TO_IMAGE: ("diffusers", "StableDiffusionPipeline"),
+    CLIP: ("transformers", "CLIPModel"),
+}
 
 
 def render_controlnet_card(
@@ -195,24 +205,23 @@ def render_segmentation_card(
 def render_small_model_card(
     kind: str, options: dict[str, Any], metrics: dict[str, Any], *, name: str, version: str
 ) -> str:
-    """The README.md of a trained autoencoder or text-to-image pipeline.
+    """The README.md of a trained autoencoder, text-to-image pipeline or pair of encoders.
 
     Args:
-        kind: `AUTOENCODER` or `TEXT_TO_IMAGE`.
+        kind: `AUTOENCODER`, `TEXT_TO_IMAGE` or `CLIP`.
         options: the options of the training, flat, without paths of the machine.
         metrics: what was measured.
         name: the name of the folder or repository.
         version: the version of this package.
     """
-    tags = [kind, *_SMALL_MODEL_TAGS] if kind == TEXT_TO_IMAGE else _SMALL_MODEL_TAGS
-    loaded = _CLASS[kind]
+    library, loaded = _LOADED_BY[kind]
     return _rendered(
         "small_model_card.md",
-        ModelCardData(library_name="diffusers", tags=tags),
+        ModelCardData(library_name=library, tags=_SMALL_MODEL_TAGS[kind]),
         name=name,
         what=_WHAT[kind],
         resolution=options["resolution"],
-        use=f"from diffusers import {loaded}\n\nmodel = {loaded}.from_pretrained({literal(name)})",
+        use=f"from {library} import {loaded}\n\nmodel = {loaded}.from_pretrained({literal(name)})",
         options=options,
         metrics=metrics,
         version=version,

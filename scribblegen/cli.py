@@ -23,6 +23,7 @@ COMMANDS = {
     "study": "scribblegen.commands.study.command:study",
     "train-autoencoder": "scribblegen.commands.train:train_autoencoder",
     "train-text-to-image": "scribblegen.commands.train:train_text_to_image",
+    "train-clip": "scribblegen.commands.train:train_clip",
 }
 
 _USAGE = """usage: scribblegen <command> [options]
@@ -49,6 +50,8 @@ commands:
   study     which scheme helps, with how little data: every arm, fraction and seed, in one table
   train-autoencoder, train-text-to-image
             the two parts of a small pipeline that a ControlNet is trained over
+  train-clip
+            an image encoder and a text encoder of one space, on photographs and captions
 
 `scribblegen <command> --help` lists a command's options. With `--debug True` any command shows the
 traceback of what went wrong.

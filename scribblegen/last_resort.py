@@ -27,6 +27,7 @@ _KEPT = {
     "train-affinity": _CHECKPOINTS,
     "train-autoencoder": _CHECKPOINTS,
     "train-text-to-image": _CHECKPOINTS,
+    "train-clip": _CHECKPOINTS,
 }
 
 

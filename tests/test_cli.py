@@ -23,6 +23,7 @@ from scribblegen.runs.config import OutputConfig, RunConfig
 from scribblegen.tiny.random_weights import random_parts
 from scribblegen.trainers.base.config import TrainingRunConfig
 from scribblegen.trainers.classifier.config import ClassifierConfig
+from scribblegen.trainers.clip.config import ClipConfig
 from scribblegen.trainers.controlnet.config import ControlNetConfig, ControlNetRunConfig
 from scribblegen.trainers.segmentation.config import SegmentationConfig
 from scribblegen.trainers.small_pipeline.autoencoder_config import AutoencoderConfig
@@ -33,6 +34,7 @@ TRAINING = {
     "controlnet": (PHOTOGRAPHS, ControlNetConfig, ControlNetRunConfig),
     "autoencoder": (PHOTOGRAPHS, AutoencoderConfig, TrainingRunConfig),
     "base": (PHOTOGRAPHS, TextToImageConfig, TrainingRunConfig),
+    "clip": (PHOTOGRAPHS, ClipConfig, TrainingRunConfig),
 }
 GRID = [
     "--guidance_scales",

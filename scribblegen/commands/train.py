@@ -78,6 +78,28 @@ def train_text_to_image(arguments: Sequence[str]) -> None:
     )
 
 
+def train_clip(arguments: Sequence[str]) -> None:
+    """`scribblegen train-clip`."""
+    from scribblegen.builders.sources import open_source
+    from scribblegen.trainers.base.config import TrainingRunConfig
+    from scribblegen.trainers.clip.config import ClipConfig
+
+    def trainers(source_config: Any, config: Any, run_config: Any) -> Iterator[Any]:
+        from scribblegen.trainers.clip.trainer import ClipTrainer
+
+        source, validation = (open_source(source_config, s) for s in ("train", "validation"))
+        assert source is not None
+        yield ClipTrainer(config, run_config, source, validation)
+
+    _train(
+        "clip",
+        arguments,
+        (ClipConfig, TrainingRunConfig),
+        trainers,
+        "Trains a small CLIP-like pair of encoders from nothing, on photographs and captions.",
+    )
+
+
 def train_segmentation(arguments: Sequence[str]) -> None:
     """`scribblegen train-segmentation`; processes as its `--num_processes` or the launcher says."""
     _train_on_subsets(

@@ -12,11 +12,10 @@ from scribblegen.classes import present_classes
 from scribblegen.images import image_to_tensor, resize_image, resize_label
 from scribblegen.prompt_words import class_words
 from scribblegen.prompts import class_prompt
-from scribblegen.records import Sample
 from scribblegen.segmenting.token_spans import token_words
 from scribblegen.sources import Source
 from scribblegen.trainers.small_pipeline.grounding import labels_of_cells
-from scribblegen.trainers.small_pipeline.photographs import read_usable
+from scribblegen.trainers.small_pipeline.photographs import caption_of, read_usable
 from scribblegen.trainers.small_pipeline.text_to_image_config import TextToImageConfig
 from scribblegen.trainers.small_pipeline.tokenizer import tokens_of, word_tokenizer
 
@@ -55,7 +54,7 @@ class LatentCache:
             sample = read_usable(source, index)
             names = [source.classes.names[i] for i in present_classes(sample.scribble)]
             by_classes = class_prompt(names, config.prompt_stem)
-            caption = _caption_of(sample) if config.class_prompts < 1 else by_classes
+            caption = caption_of(sample) if config.class_prompts < 1 else by_classes
             prompts += [caption, by_classes]
             image = image_to_tensor(resize_image(sample.image, side, side))
             images += [image, image.flip(2)] if config.random_flip else [image]
@@ -108,12 +107,3 @@ class LatentCache:
         """(B, W, T) float32: how much each token of those prompts counts for each class."""
         rows = [2 * i + int(names) for i, names in zip(indices, by_classes, strict=True)]
         return self._words[rows].float()
-
-
-def _caption_of(sample: Sample) -> str:
-    if not sample.prompt:
-        raise ValueError(
-            f"every photograph must have a caption. {sample.source_id} has none; a Hub source "
-            "takes them from `caption_column`. With `class_prompts` 1 none is needed."
-        )
-    return sample.prompt

@@ -54,3 +54,17 @@ def read_usable(source: Source, index: int) -> Sample:
     raise ValueError(
         f"no sample of the source can be trained on: {reasons[0]} and {len(reasons) - 1} more."
     )
+
+
+def caption_of(sample: Sample) -> str:
+    """The caption of a photograph.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if not sample.prompt:
+        raise ValueError(
+            f"every photograph must have a caption. {sample.source_id} has none; a Hub source "
+            "takes them from `caption_column`. With `class_prompts` 1 none is needed."
+        )
+    return sample.prompt
