@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-MOST_WORDS = 12  # that one description is asked for
+MOST_WORDS = 12  # that a text may name: rows of one call keep equally many maps of attention
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ TRAINING = {
     "controlnet": (PHOTOGRAPHS, ControlNetConfig, ControlNetRunConfig),
     "autoencoder": (PHOTOGRAPHS, AutoencoderConfig, TrainingRunConfig),
     "base": (PHOTOGRAPHS, TextToImageConfig, TrainingRunConfig),
+    "grounded": (PHOTOGRAPHS, TextToImageConfig, TrainingRunConfig),
     "clip": (PHOTOGRAPHS, ClipConfig, TrainingRunConfig),
 }
 GRID = [

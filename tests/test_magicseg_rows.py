@@ -10,7 +10,7 @@ from scribblegen.engine.jobs import Finished
 from scribblegen.engine.transfers import HostCopy
 from scribblegen.images import decode_image, image_to_tensor
 from scribblegen.label_pictures import decode_label
-from scribblegen.methods.attention_images import MOST_WORDS, word_maps
+from scribblegen.methods.attention_images import word_maps
 from scribblegen.methods.base import Place, SeenWords
 from scribblegen.methods.magicseg_absence import ByAttention, ByClip, ByDetector, Halves, fallen
 from scribblegen.methods.magicseg_jobs import HalfKey, Pair
@@ -22,6 +22,7 @@ from scribblegen.segmenting.fusion import Fusion
 from scribblegen.segmenting.instances import Detection, decode_rle
 from scribblegen.segmenting.mask_parts import parts_as_instances
 from scribblegen.segmenting.word_maps import prominences
+from scribblegen.vocabulary import MOST_WORDS
 from tests.described import CONFIG, WORDS, described
 
 SIDE = 16

@@ -24,8 +24,6 @@ from scribblegen.segmenting.fusion import Fusion
 from scribblegen.segmenting.maps_to_masks import MaskSettings
 from scribblegen.segmenting.word_maps import Affinity, WordMaps
 
-MOST_WORDS = 12  # that a text may name: rows of one call keep equally many maps
-
 
 def square_of(config: AttentionConfig, family: StableDiffusion) -> tuple[int, int]:
     """(height, width) of the images.

@@ -16,7 +16,6 @@ from scribblegen.engine.transfers import to_device
 from scribblegen.families.stable_diffusion.family import StableDiffusion
 from scribblegen.families.told_prompts import ToldPrompts
 from scribblegen.methods.attention_images import (
-    MOST_WORDS,
     attention_probe,
     digest_of,
     noise_of,
@@ -31,6 +30,7 @@ from scribblegen.prompts import Prompt
 from scribblegen.seeds import derive_seed
 from scribblegen.segmenting.attention import WORDS
 from scribblegen.segmenting.token_spans import token_words, unnamed_reason
+from scribblegen.vocabulary import MOST_WORDS
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,14 +17,14 @@ from scribblegen.families.stable_diffusion.denoiser import PROMPT
 from scribblegen.families.stable_diffusion.family import StableDiffusion
 from scribblegen.families.told_prompts import ToldPrompts
 from scribblegen.images import image_to_tensor
-from scribblegen.methods.attention_images import MOST_WORDS, noise_of, square_of
+from scribblegen.methods.attention_images import noise_of, square_of
 from scribblegen.methods.base import Place
 from scribblegen.methods.magicseg_config import MagicSegConfig
 from scribblegen.methods.magicseg_words import rivals
 from scribblegen.seeds import derive_seed
 from scribblegen.segmenting.attention import LOOKED_FOR, WORDS
 from scribblegen.segmenting.token_spans import unnamed_reason, words_at
-from scribblegen.vocabulary import Vocabulary
+from scribblegen.vocabulary import MOST_WORDS, Vocabulary
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ none of the words is, however high their own maps are there.
 import re
 
 from scribblegen.descriptions import Description
-from scribblegen.methods.attention_images import MOST_WORDS
 from scribblegen.segmenting.phrases import occurrences
 from scribblegen.segmenting.token_spans import Span
+from scribblegen.vocabulary import MOST_WORDS
 
 Named = tuple[str, tuple[Span, ...]]  # a noun, and the characters that name it
 
