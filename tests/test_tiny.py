@@ -8,6 +8,8 @@ import torch
 from diffusers import StableDiffusionControlNetPipeline
 
 from scribblegen.builders.config import ScenesConfig
+from scribblegen.builders.prompts import PromptSource
+from scribblegen.builders.prompts_config import PromptsConfig
 from scribblegen.builders.scenes.kinds import SCENE_CLASSES
 from scribblegen.builders.sources import open_source
 from scribblegen.classes import Classes
@@ -17,6 +19,8 @@ from scribblegen.methods.base import Place
 from scribblegen.methods.scribblegen import ScribbleGen, TwinKey
 from scribblegen.methods.scribblegen_config import ScribbleGenConfig
 from scribblegen.tiny import RANDOM, TINY, default_pipeline, tiny_folder
+from scribblegen.trainers.segmentation.confusion import confusion_matrix, scores
+from tests.benchmarks.attention_masks import noised
 
 HELD_OUT = ScenesConfig(ids="50000:50012", scene_size=64)
 
@@ -61,6 +65,16 @@ def test_reconstructions_are_faithful(tiny, held_out):
         again = tiny.decode(mean * tiny.vae.config.scaling_factor).clamp(-1, 1)
         ratios.append(float(-10 * ((again - image) / 2).square().mean().log10()))
     assert np.mean(ratios) > 25
+
+
+def test_its_attention_shows_where_its_words_are():
+    """Of scenes that it was not trained on, lightly noised: the class that is attended to most."""
+    base = load_diffusion(tiny_folder(), with_controlnet=False)
+    matrix = np.zeros((len(SCENE_CLASSES), len(SCENE_CLASSES) + 1), int)
+    for one in noised(base, PromptSource(PromptsConfig(num_samples=12)), 24, timestep=50):
+        found = np.asarray(one.class_ids, np.uint8)[one.maps((2,), "max").argmax(dim=0).numpy()]
+        matrix += confusion_matrix(found, one.truth, len(SCENE_CLASSES))
+    assert scores(matrix)["mean_iou"] > 0.6, "of the base before it was grounded: 0.2"
 
 
 def test_twins_leave_their_source_as_the_encode_ratio_grows(tiny, held_out):
