@@ -20,6 +20,7 @@ COMMANDS = {
     "describe": "scribblegen.commands.describe:describe",
     "train-classifier": "scribblegen.commands.train:train_classifier",
     "train-affinity": "scribblegen.commands.train:train_affinity",
+    "train-open-vocabulary": "scribblegen.commands.train:train_open_vocabulary",
     "study": "scribblegen.commands.study.command:study",
     "train-autoencoder": "scribblegen.commands.train:train_autoencoder",
     "train-text-to-image": "scribblegen.commands.train:train_text_to_image",
@@ -47,6 +48,8 @@ commands:
             a classifier of the classes that scribbles name: what pseudo labels are read from
   train-affinity
             which near places belong together, learned from masks: what diffumask may spread by
+  train-open-vocabulary
+            a segmentor of any words, on pairs of images with masks, over a CLIP model
   study     which scheme helps, with how little data: every arm, fraction and seed, in one table
   train-autoencoder, train-text-to-image
             the two parts of a small pipeline that a ControlNet is trained over

@@ -25,6 +25,7 @@ _KEPT = {
     "train-segmentation": _CHECKPOINTS,
     "train-classifier": _CHECKPOINTS,
     "train-affinity": _CHECKPOINTS,
+    "train-open-vocabulary": _CHECKPOINTS,
     "train-autoencoder": _CHECKPOINTS,
     "train-text-to-image": _CHECKPOINTS,
     "train-clip": _CHECKPOINTS,

@@ -136,6 +136,26 @@ def train_affinity(arguments: Sequence[str]) -> None:
     )
 
 
+def train_open_vocabulary(arguments: Sequence[str]) -> None:
+    """`scribblegen train-open-vocabulary`."""
+    from scribblegen.trainers.base.config import TrainingRunConfig
+    from scribblegen.trainers.open_vocabulary.config import OpenVocabularyTrainingConfig
+
+    def trainers(config: Any, run_config: Any) -> Iterator[Any]:
+        from scribblegen.trainers.open_vocabulary.trainer import OpenVocabularyTrainer
+
+        yield OpenVocabularyTrainer(config, run_config)
+
+    _train(
+        "open-vocabulary",
+        arguments,
+        (OpenVocabularyTrainingConfig, TrainingRunConfig),
+        trainers,
+        "Trains a segmentor of any words over a frozen CLIP model, on pairs of images.",
+        source=(),
+    )
+
+
 def _train_on_subsets(
     command: str,
     arguments: Sequence[str],
@@ -191,6 +211,7 @@ def _train(
     config_types: tuple[type, type],
     trainers: Callable[[Any, Any, Any], Iterator[Any]],
     description: str,
+    source: tuple[Any, ...] | None = None,
 ) -> None:
     """A training command: in this process, or in as many as `--num_processes` says.
 
@@ -201,13 +222,14 @@ def _train(
         trainers: makes the trainers, one after the other, from the parsed source, config and run
             config.
         description: what the command does, for `--help`.
+        source: the dataclasses that say what it is trained on; photographs if None.
     """
     from scribblegen.builders.sources import PHOTOGRAPHS
     from scribblegen.configs import parse_configs
 
     command = f"train-{name}"
     configs = parse_configs(
-        (PHOTOGRAPHS, *config_types),
+        (*((PHOTOGRAPHS,) if source is None else source), *config_types),
         arguments,
         program=f"scribblegen {command}",
         description=description,

@@ -7,13 +7,22 @@ optimiser step is made of.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import torch
 
 from scribblegen.seeds import derive_seed, numpy_generator
 
 Batch = TypeVar("Batch")
+
+
+class Rows(Protocol):
+    """What a training counts and names: a source, or the rows of subsets."""
+
+    def __len__(self) -> int: ...
+
+    def fingerprint(self) -> str:
+        """Changes when any of them does."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from scribblegen.sources import Source
 from scribblegen.trainers.base.config import TrainingConfig, TrainingRunConfig
-from scribblegen.trainers.base.plan import Draw
+from scribblegen.trainers.base.plan import Draw, Rows
 from scribblegen.trainers.base.training import Training, open_accelerator
 
 
@@ -30,9 +29,7 @@ class DiffusionTrainer(ABC):
 
     project: ClassVar[str]  # the name of such trainings in a tracker
 
-    def __init__(
-        self, config: TrainingConfig, run_config: TrainingRunConfig, source: Source
-    ) -> None:
+    def __init__(self, config: TrainingConfig, run_config: TrainingRunConfig, source: Rows) -> None:
         self.config, self.run_config, self.source = config, run_config, source
         self.accelerator = open_accelerator(config, run_config)
         self.output_dir = Path(str(run_config.output_dir))
@@ -42,8 +39,9 @@ class DiffusionTrainer(ABC):
         module: nn.Module,
         load: Callable[[list[list[Draw]]], Iterable[Any]],
         after_step: Callable[[int, float], None] | None = None,
+        groups: list[dict[str, Any]] | None = None,
     ) -> None:
-        """Makes ready to train `module` on the batches of `load`; see `Training` for all three."""
+        """Makes ready to train `module` on the batches of `load`; see `Training` for all four."""
         self._after_step = after_step
         self.training: Training[Any] = Training(
             self.accelerator,
@@ -55,6 +53,7 @@ class DiffusionTrainer(ABC):
             self._loss,
             save_weights=self._save_weights,
             load_weights=self._load_weights,
+            groups=groups,
         )
 
     def train(self) -> Path:

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
 import torch
 from accelerate import Accelerator
@@ -22,10 +22,9 @@ from tqdm import tqdm
 
 from scribblegen.configs import to_dict
 from scribblegen.hub.models import publish_model
-from scribblegen.sources import Source
 from scribblegen.trainers.base.checkpoints import checkpoints
 from scribblegen.trainers.base.config import TrainingConfig, TrainingRunConfig
-from scribblegen.trainers.base.plan import Batch, Call, Calls, Draw, Plan
+from scribblegen.trainers.base.plan import Batch, Call, Calls, Draw, Plan, Rows
 from scribblegen.trainers.base.state import TrainingState, training_identity
 
 logger = logging.getLogger(__name__)
@@ -59,6 +58,8 @@ class Training(Generic[Batch]):
         load: gives the batches of many lists of draws, in their order; it may read ahead.
         loss: the loss of a call's batch, summed over its samples, by the module as prepared.
         save_weights, load_weights: write and read the weights of `module` in a checkpoint folder.
+        groups: of AdamW, where parts of what is trained learn at rates of their own; they hold
+            every parameter that requires a gradient.
     """
 
     def __init__(
@@ -67,12 +68,13 @@ class Training(Generic[Batch]):
         config: TrainingConfig,
         run_config: TrainingRunConfig,
         module: nn.Module,
-        source: Source,
+        source: Rows,
         load: Callable[[list[list[Draw]]], Iterable[Batch]],
         loss: Callable[[nn.Module, Batch], Tensor],
         *,
         save_weights: Callable[[Path], None],
         load_weights: Callable[[Path], None],
+        groups: list[dict[str, Any]] | None = None,
     ) -> None:
         self.accelerator, self.config, self.run_config = accelerator, config, run_config
         self.loss = loss
@@ -92,9 +94,12 @@ class Training(Generic[Batch]):
         self.output_dir = Path(str(run_config.output_dir))
         self.seconds = 0.0  # of this process, since it began or resumed
         module.train()
+        scale = self.step_size if config.scale_lr else 1
+        for group in groups or ():
+            group["lr"] *= scale
         optimiser = torch.optim.AdamW(
-            [p for p in module.parameters() if p.requires_grad],
-            lr=config.learning_rate * (self.step_size if config.scale_lr else 1),
+            groups or [p for p in module.parameters() if p.requires_grad],
+            lr=config.learning_rate * scale,
             betas=(config.adam_beta1, config.adam_beta2),
             weight_decay=config.adam_weight_decay,
             eps=config.adam_epsilon,

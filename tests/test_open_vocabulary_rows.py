@@ -1,0 +1,76 @@
+"""Pairs as a training reads them: masks, twins that passed their test, and what is refused."""
+
+import numpy as np
+import pytest
+from datasets import Dataset, Features, Image, Value
+
+from scribblegen.descriptions import Description, Mention, description_features
+from scribblegen.trainers.open_vocabulary.rows import open_pairs
+from tests.subset_files import encoded, write_card
+
+GREY = np.full((16, 24, 3), 120, np.uint8)
+MASK = np.zeros((16, 24), np.uint8)
+MASK[:, 12:] = 1
+MASK[0] = 255
+
+
+def row(number, *, passed=True, mask=MASK, twin=GREY, name="cat", word=3):
+    mentions = (Mention(1, word, name, ((2, 5),)),)
+    text = Description(f"s{number}", f"a {name}", mentions, ("meadow",), "file")
+    return {
+        **text.row(),
+        "image": encoded(GREY),
+        "mask": encoded(mask),
+        "counterfactual_image": None if twin is None else encoded(twin),
+        "cf_passed": passed,
+    }
+
+
+def saved(folder, rows, *, without=()):
+    pictures = {name: Image() for name in ("image", "mask", "counterfactual_image")}
+    features = Features({**description_features(), **pictures, "cf_passed": Value("bool")})
+    table = Dataset.from_list(rows, features=features)
+    path = folder / "magicseg" / "train-00000-of-00001.parquet"
+    path.parent.mkdir(parents=True)
+    table.remove_columns(list(without)).to_parquet(path)
+    write_card(folder, "magicseg")
+    return [f"{folder}:magicseg"]
+
+
+def test_rows_are_read_and_only_twins_that_passed_are_learned_from(tmp_path):
+    given = [row(0), row(1, passed=False), row(2, passed=None), row(3, twin=None), row(4, word=700)]
+    given[4] = row(4, name="dog", word=70000)
+    named = saved(tmp_path, given)
+    table = open_pairs(named, 8)
+    assert [table.read(i).twin is not None for i in range(5)] == [True, False, False, False, True]
+    assert sorted(table.twins().values()) == [1, 1, 1, 2]
+    assert open_pairs(named, 8, untested=True).read(2).twin is not None
+    pair = table.read(0)
+    assert pair.image.shape == pair.twin.shape == (8, 8, 3)
+    assert {*np.unique(pair.mask)} <= {0, 1, 255} and pair.mask.shape == (8, 8)
+    assert table.vocabulary().id2label == {3: "cat", 70000: "dog"}
+    assert table.fingerprint() == open_pairs(named, 8).fingerprint()
+    assert table.fingerprint() != open_pairs(named, 16).fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"mask": MASK + 1}, r"s0 holds \[2\] in `mask`, which are values of no word"),
+        ({"mask": MASK[1:]}, "s0 holds a `mask` of"),
+        ({"twin": GREY[1:]}, "s0 holds a `counterfactual_image` of"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_named(tmp_path, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        open_pairs(saved(tmp_path, [row(0, **wrong)]), 8).read(0)
+
+
+def test_subsets_of_another_kind_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="`synthetic` must be given"):
+        open_pairs([], 8)
+    with pytest.raises(ValueError, match=r"It lacks \['nouns'\]"):
+        open_pairs(saved(tmp_path / "one", [row(0)], without=["nouns"]), 8)
+    two = [row(0), row(1, name="dog")]
+    with pytest.raises(ValueError, match="word 3 is 'cat' and 'dog'"):
+        open_pairs(saved(tmp_path / "two", two), 8).vocabulary()

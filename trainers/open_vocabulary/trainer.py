@@ -1,0 +1,139 @@
+"""Trains prompts and a decoder over a frozen CLIP model, and leaves a segmentor of any words."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoImageProcessor, CLIPModel
+
+from scribblegen.families.loading_errors import loading
+from scribblegen.families.weights import Allowed, load_weights
+from scribblegen.segmenting.text_tokenizers import open_tokenizer
+from scribblegen.trainers.base.config import TrainingRunConfig
+from scribblegen.trainers.base.plan import Draw
+from scribblegen.trainers.base.trainer import DiffusionTrainer
+from scribblegen.trainers.open_vocabulary.batches import Batches, PairBatch
+from scribblegen.trainers.open_vocabulary.config import OpenVocabularyTrainingConfig
+from scribblegen.trainers.open_vocabulary.model import OpenVocabularyConfig, OpenVocabularyModel
+from scribblegen.trainers.open_vocabulary.objective import PairObjective
+from scribblegen.trainers.open_vocabulary.rows import open_pairs
+from scribblegen.vocabulary_files import load_vocabulary
+
+METRICS_FILE = "metrics.json"
+_LEARNED = "learned.safetensors"  # of a checkpoint: all but the frozen CLIP model
+_OLD_CLIP = Allowed(unexpected=(r"(text|vision)_model\.embeddings\.position_ids$",))
+
+
+class OpenVocabularyTrainer(DiffusionTrainer):
+    """One training run of a segmentor of any words.
+
+    Args:
+        config: what is trained.
+        run_config: where to, and how often.
+
+    Raises:
+        ValueError: an option is missing, or does not fit the rows or the CLIP model.
+        OSError: rows or model cannot be read.
+    """
+
+    project = "scribblegen-open-vocabulary"
+    config: OpenVocabularyTrainingConfig
+
+    def __init__(self, config: OpenVocabularyTrainingConfig, run_config: TrainingRunConfig) -> None:
+        if config.clip is None:
+            raise ValueError("`clip` must be given: folder or Hub id of a CLIP model.")
+        self.rows = open_pairs(config.synthetic, config.crop_size, untested=config.cf_untested)
+        told = self.rows.vocabulary()
+        vocabulary = told if config.vocabulary is None else load_vocabulary(config.vocabulary)
+        missing = [w for i, w in told.by_id.items() if i not in vocabulary.by_id]
+        if missing:
+            raise ValueError(
+                f"`vocabulary` must hold all words of the rows, by id. It has no {missing[0].id}, "
+                f"{missing[0].name}."
+            )
+        super().__init__(config, run_config, self.rows)
+        self.model, self.tokenizer = _opened(config, config.clip)
+        self.model.to(self.accelerator.device)
+        names = [word.glossed for word in vocabulary.words]
+        texts = self.model.embed(self.tokenizer, names).cpu()
+        by_id = {word.id: text for word, text in zip(vocabulary.words, texts, strict=True)}
+        saved = self.model.config
+        self.batches = Batches(
+            self.rows, vocabulary, by_id, config, saved.image_mean, saved.image_std
+        )
+        self.module = PairObjective(self.model, config)
+        self._begin(self.module, self._load, groups=_groups(self.module, config))
+        self.training.identity["texts"] = len(vocabulary)
+
+    def _load(self, plan: list[list[Draw]]) -> Iterator[PairBatch]:
+        for draws in plan:
+            batch = self.batches.batch(draws)
+            moved = {f.name: getattr(batch, f.name) for f in fields(batch)}
+            device = self.accelerator.device
+            yield PairBatch(**{name: values.to(device) for name, values in moved.items()})
+
+    def _loss(self, module: nn.Module, batch: PairBatch) -> Tensor:
+        summed: Tensor = module(batch)
+        return summed
+
+    def _save_weights(self, folder: Path) -> None:
+        learned = {n: p.detach().contiguous() for n, p in self._learned().items()}
+        save_file(learned, folder / _LEARNED)
+
+    def _load_weights(self, folder: Path) -> None:
+        found = load_file(folder / _LEARNED)
+        if found.keys() != self._learned().keys():
+            raise ValueError(f"{folder / _LEARNED} is of another network")
+        self.model.load_state_dict(found, strict=False)
+
+    def _learned(self) -> dict[str, nn.Parameter]:
+        return {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+
+    def _save_result(self) -> None:
+        self.model.eval().save_pretrained(self.output_dir)
+        self.tokenizer.save_pretrained(self.output_dir)
+        metrics: dict[str, Any] = {
+            **self.training.figures(),
+            "words": len(self.batches.vocabulary),
+            "rows": dict(sorted(self.rows.twins().items())),
+        }
+        text = json.dumps(metrics, indent=1) + "\n"
+        (self.output_dir / METRICS_FILE).write_text(text, "utf-8")
+
+
+def _opened(config: OpenVocabularyTrainingConfig, name: str) -> tuple[OpenVocabularyModel, Any]:
+    """An untrained segmentor over a CLIP model, and the tokenizer; the same for the same seed."""
+    clip = load_weights(CLIPModel, "clip", name, allowed=_OLD_CLIP, dtype="float32")
+    tokenizer = open_tokenizer("clip", name)
+    with loading("clip", name, "has no image processor"):
+        processor = AutoImageProcessor.from_pretrained(name)
+    sizes = OpenVocabularyConfig(
+        clip.config,
+        prompt_tokens=config.prompt_tokens,
+        prompt_layers=config.prompt_layers,
+        decoder_layers=config.decoder_layers,
+        decoder_heads=config.decoder_heads,
+        image_mean=processor.image_mean,
+        image_std=processor.image_std,
+        side=config.crop_size,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = OpenVocabularyModel(sizes)
+    model.clip.load_state_dict(clip.state_dict())
+    return model, tokenizer
+
+
+def _groups(module: nn.Module, config: OpenVocabularyTrainingConfig) -> list[dict[str, Any]]:
+    """What learns, at its rate: matrices, and without decay norms, biases and prompts."""
+    learned = [p for p in module.parameters() if p.requires_grad]
+    rate = config.learning_rate * config.learning_rate_factor
+    return [
+        {"params": [p for p in learned if p.ndim == 2], "lr": rate},
+        {"params": [p for p in learned if p.ndim != 2], "lr": rate, "weight_decay": 0.0},
+    ]
