@@ -209,7 +209,7 @@ def _train(
     name: str,
     arguments: Sequence[str],
     config_types: tuple[type, type],
-    trainers: Callable[[Any, Any, Any], Iterator[Any]],
+    trainers: Callable[..., Iterator[Any]],
     description: str,
     source: tuple[Any, ...] | None = None,
 ) -> None:
@@ -219,8 +219,8 @@ def _train(
         name: the command's, after `train-`.
         arguments: the command line's, after the command.
         config_types: the dataclasses of what is trained, and of where to.
-        trainers: makes the trainers, one after the other, from the parsed source, config and run
-            config.
+        trainers: makes the trainers, one after the other, from the parsed source where there is
+            one, config and run config.
         description: what the command does, for `--help`.
         source: the dataclasses that say what it is trained on; photographs if None.
     """

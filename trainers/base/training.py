@@ -97,8 +97,9 @@ class Training(Generic[Batch]):
         scale = self.step_size if config.scale_lr else 1
         for group in groups or ():
             group["lr"] *= scale
+        learning = [p for p in module.parameters() if p.requires_grad]
         optimiser = torch.optim.AdamW(
-            groups or [p for p in module.parameters() if p.requires_grad],
+            groups or [{"params": learning}],
             lr=config.learning_rate * scale,
             betas=(config.adam_beta1, config.adam_beta2),
             weight_decay=config.adam_weight_decay,

@@ -50,6 +50,7 @@ class ControlNetTrainer(DiffusionTrainer):
     project = "scribblegen-controlnet"
     config: ControlNetConfig
     run_config: ControlNetRunConfig
+    source: Source
 
     def __init__(
         self,
