@@ -52,10 +52,11 @@ class OpenVocabularyConfig(PretrainedConfig):
     ) -> None:
         if not isinstance(clip_config, CLIPConfig):
             clip_config = CLIPConfig(**(clip_config or {}))
-        self.clip_config: Any = clip_config
+        settings: Any = clip_config
+        self.clip_config = settings
         self.prompt_tokens, self.decoder_layers = prompt_tokens, decoder_layers
         self.decoder_heads = decoder_heads
-        layers = self.clip_config.vision_config.num_hidden_layers
+        layers = settings.vision_config.num_hidden_layers
         self.prompt_layers = max(1, layers - 1) if prompt_layers is None else prompt_layers
         self.image_mean, self.image_std = list(image_mean), list(image_std)
         super().__init__(**options)
