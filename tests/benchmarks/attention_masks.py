@@ -258,7 +258,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pipeline", default=str(tiny_folder()), help="Folder of a pipeline.")
     parser.add_argument("--count", type=int, default=256, help="Scenes, and drawn images.")
-    parser.add_argument("--judge_steps", type=int, default=3000, help="Of the judge's training.")
+    parser.add_argument(
+        "--judge_steps",
+        type=int,
+        default=3000,
+        help="Of the judge's training; 0: scenes alone, nothing is drawn.",
+    )
     options = parser.parse_args()
     torch.set_num_threads(2)
     family = load_diffusion(options.pipeline, with_controlnet=False)
@@ -266,13 +271,14 @@ def main() -> None:
     result: dict[str, Any] = {"environment": environment(), "count": options.count}
     for timestep in tqdm(TIMESTEPS, desc="noised scenes"):
         result[f"scenes at {timestep}"] = worth(noised(family, captions, options.count, timestep))
-    judge, quality = train_judge(options.judge_steps)
-    result["judge"] = quality
-    for start in (0.0, 0.1, 0.5):
-        looked = list(drawn(family, captions, judge, start=start))
-        result[f"drawn, steps from {start}"] = worth(looked)
+    if options.judge_steps:
+        judge, quality = train_judge(options.judge_steps)
+        result["judge"] = quality
+        for start in (0.0, 0.1, 0.5):
+            looked = list(drawn(family, captions, judge, start=start))
+            result[f"drawn, steps from {start}"] = worth(looked)
+        (RESULTS / "attention_masks.png").write_bytes(picture(looked[:8]))
     save("attention_masks", result)
-    (RESULTS / "attention_masks.png").write_bytes(picture(looked[:8]))
     for name, found in result.items():
         if name.startswith(("scenes", "drawn")):
             told = {k: v["mean IoU"] if isinstance(v, dict) else v for k, v in found.items()}
