@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scribblegen.builders.config import LabelFilesConfig, PhotographsConfig
 from scribblegen.choices import Choice, import_name
+from scribblegen.classes import is_folder
 from scribblegen.configs import to_dict
 from scribblegen.parts import parse_part
 from scribblegen.text_files import shown
@@ -86,7 +87,7 @@ def repository_flags(value: str, item: str) -> list[str]:
         item: `module:class` of what the source is to give.
     """
     kind = OF_REPOSITORIES.get(item)
-    if kind is None or not ("/" in value or ":" in value or Path(value).is_dir()):
+    if kind is None or not ("/" in value or ":" in value or is_folder(Path(value))):
         return []
     return [f"--{SOURCE.option}={kind}", f"--{kind}={value.rstrip('/')}"]
 

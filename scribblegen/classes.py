@@ -150,6 +150,14 @@ def load_classes(spec: str | Path) -> Classes:
     return Classes(found.names, found.palette, found.first_id)
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a folder has this name; a text too long for one is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def is_file(path: Path) -> bool:
     """Whether a file has this name; a text too long for one, such as a list of names, is none."""
     try:

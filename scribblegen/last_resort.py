@@ -16,6 +16,7 @@ _CHECKPOINTS = "Checkpoints are kept: go on with --resume_from_checkpoint latest
 _KEPT = {
     "demo": f"Finished shards are kept: {_GO_ON}.",
     "build": f"Finished shards are kept: {_GO_ON}.",
+    "describe": f"What is finished is kept: {_GO_ON}.",
     "pseudo-label": f"What is finished is kept: {_GO_ON}.",
     "prune": f"What is finished is kept: {_GO_ON}.",
     "publish": "What was sent is kept: run the same command again to send the rest.",

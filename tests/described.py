@@ -78,7 +78,7 @@ def opened(source: Source, config: MagicSegConfig = CONFIG, **given) -> MagicSeg
     def none(*_: object) -> None:
         raise AssertionError("nothing of this kind is asked for")
 
-    kinds = ("judge", "word_judge", "classifier", "segmentor", "affinity", "labels")
+    kinds = ("judge", "word_judge", "classifier", "segmentor", "affinity", "labels", "texts")
     opening = Opening(
         sources={"train": source},
         output=OutputConfig(),

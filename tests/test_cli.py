@@ -133,8 +133,9 @@ def test_a_bad_option_is_refused_in_one_message_before_any_work(tmp_path, argume
         ),
         (
             ["--guidance_scale", "2"],
-            "`guidance_scale` is an option of method diffumask; method scribblegen has none of "
-            "that name. Did you mean `guidance_scales`? Choose with `--method diffumask`, or",
+            "`guidance_scale` is an option of method diffumask, magicseg; method scribblegen has "
+            "none of that name. Did you mean `guidance_scales`? Choose with `--method diffumask`, "
+            "or",
         ),
         (["--xyzzy"], "`xyzzy` is no option of `scribblegen build`. `scribblegen build --help`"),
         (["--max_samples", "1.5"], "`max_samples` must be a whole number. Got '1.5'."),

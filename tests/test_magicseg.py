@@ -331,7 +331,7 @@ def test_a_resolution_that_the_networks_lack_is_refused(family):
 
 
 def test_masks_count_to_as_many_words_as_rows_keep_maps_of():
-    from scribblegen.methods.attention_images import MOST_WORDS
+    from scribblegen.vocabulary import MOST_WORDS
 
     assert len(MASK_CLASSES) == MOST_WORDS + 1
 
