@@ -54,6 +54,15 @@ def test_rows_are_read_and_only_twins_that_passed_are_learned_from(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "change", [{"passed": False}, {"twin": GREY // 2}, {"name": "dog"}, {"word": 4}]
+)
+def test_rows_that_teach_something_else_are_other_rows(tmp_path, change):
+    """So that no training resumes over them."""
+    one, other = saved(tmp_path / "one", [row(0)]), saved(tmp_path / "other", [row(0, **change)])
+    assert open_pairs(one, 8).fingerprint() != open_pairs(other, 8).fingerprint()
+
+
+@pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"mask": MASK + 1}, r"s0 holds \[2\] in `mask`, which are values of no word"),

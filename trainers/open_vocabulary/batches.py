@@ -9,6 +9,7 @@ from torch import Tensor
 
 from scribblegen.classes import IGNORE_INDEX, values_of
 from scribblegen.seeds import numpy_generator
+from scribblegen.segmenting.shown_images import Normalisation
 from scribblegen.trainers.base.plan import Draw
 from scribblegen.trainers.open_vocabulary.config import OpenVocabularyTrainingConfig
 from scribblegen.trainers.open_vocabulary.rows import PairTable
@@ -48,15 +49,14 @@ class Batches:
         vocabulary: what words are drawn from.
         texts: embeddings (D,) of all of its words, by id.
         config: sizes and seed.
-        mean, std: three numbers each, that images of [0, 1] are normalised with.
+        normalisation: of images, that of the CLIP model.
     """
 
     rows: PairTable
     vocabulary: Vocabulary
     texts: Mapping[int, Tensor]
     config: OpenVocabularyTrainingConfig
-    mean: Sequence[float]
-    std: Sequence[float]
+    normalisation: Normalisation
 
     def batch(self, draws: Sequence[Draw]) -> PairBatch:
         """A row's part is of its epoch and place in the table alone."""
@@ -99,6 +99,4 @@ class Batches:
 
     def shown(self, images: Sequence[np.ndarray]) -> Tensor:
         """(H, W, 3) uint8 each -> (B, 3, H, W) float32, normalised."""
-        stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
-        mean, std = (torch.tensor(list(v))[:, None, None] for v in (self.mean, self.std))
-        return ((stacked - mean) / std).contiguous()
+        return torch.cat([self.normalisation(np.ascontiguousarray(image)) for image in images])

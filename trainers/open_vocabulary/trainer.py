@@ -1,5 +1,6 @@
 """Trains prompts and a decoder over a frozen CLIP model, and leaves a segmentor of any words."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import fields
@@ -9,10 +10,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoImageProcessor, CLIPModel
+from transformers import CLIPModel
 
-from scribblegen.families.loading_errors import loading
+from scribblegen.families.fingerprint import add_weights
 from scribblegen.families.weights import Allowed, load_weights
+from scribblegen.segmenting.shown_images import Normalisation, read_processor
 from scribblegen.segmenting.text_tokenizers import open_tokenizer
 from scribblegen.trainers.base.config import TrainingRunConfig
 from scribblegen.trainers.base.plan import Draw
@@ -22,6 +24,7 @@ from scribblegen.trainers.open_vocabulary.config import OpenVocabularyTrainingCo
 from scribblegen.trainers.open_vocabulary.model import OpenVocabularyConfig, OpenVocabularyModel
 from scribblegen.trainers.open_vocabulary.objective import PairObjective
 from scribblegen.trainers.open_vocabulary.rows import open_pairs
+from scribblegen.vocabulary import Vocabulary
 from scribblegen.vocabulary_files import load_vocabulary
 
 METRICS_FILE = "metrics.json"
@@ -63,12 +66,11 @@ class OpenVocabularyTrainer(DiffusionTrainer):
         texts = self.model.embed(self.tokenizer, names).cpu()
         by_id = {word.id: text for word, text in zip(vocabulary.words, texts, strict=True)}
         saved = self.model.config
-        self.batches = Batches(
-            self.rows, vocabulary, by_id, config, saved.image_mean, saved.image_std
-        )
+        normalisation = Normalisation(tuple(saved.image_mean), tuple(saved.image_std))
+        self.batches = Batches(self.rows, vocabulary, by_id, config, normalisation)
         self.module = PairObjective(self.model, config)
         self._begin(self.module, self._load, groups=_groups(self.module, config))
-        self.training.identity["texts"] = len(vocabulary)
+        self.training.identity["words and CLIP"] = _digest(vocabulary, self.model.clip)
 
     def _load(self, plan: list[list[Draw]]) -> Iterator[PairBatch]:
         for draws in plan:
@@ -110,16 +112,15 @@ def _opened(config: OpenVocabularyTrainingConfig, name: str) -> tuple[OpenVocabu
     """An untrained segmentor over a CLIP model, and the tokenizer; the same for the same seed."""
     clip = load_weights(CLIPModel, "clip", name, allowed=_OLD_CLIP, dtype="float32")
     tokenizer = open_tokenizer("clip", name)
-    with loading("clip", name, "has no image processor"):
-        processor = AutoImageProcessor.from_pretrained(name)
+    _, normalisation = read_processor("clip", name)
     sizes = OpenVocabularyConfig(
         clip.config,
         prompt_tokens=config.prompt_tokens,
         prompt_layers=config.prompt_layers,
         decoder_layers=config.decoder_layers,
         decoder_heads=config.decoder_heads,
-        image_mean=processor.image_mean,
-        image_std=processor.image_std,
+        image_mean=normalisation.mean,
+        image_std=normalisation.std,
         side=config.crop_size,
     )
     with torch.random.fork_rng(devices=[]):
@@ -127,6 +128,13 @@ def _opened(config: OpenVocabularyTrainingConfig, name: str) -> tuple[OpenVocabu
         model = OpenVocabularyModel(sizes)
     model.clip.load_state_dict(clip.state_dict())
     return model, tokenizer
+
+
+def _digest(vocabulary: Vocabulary, clip: nn.Module) -> str:
+    """Changes with any word and any weight of the frozen model."""
+    digest = hashlib.blake2b(repr(vocabulary.rows()).encode())
+    add_weights(digest, clip)
+    return digest.hexdigest()[:16]
 
 
 def _groups(module: nn.Module, config: OpenVocabularyTrainingConfig) -> list[dict[str, Any]]:
