@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from scribblegen.last_resort import run_command
+from scribblegen.launched_exit import launched_exit
 from scribblegen.option_parser import did_you_mean
 
 # Imported when asked for: `--help` answers at once.
@@ -59,6 +60,12 @@ commands:
 `scribblegen <command> --help` lists a command's options. With `--debug True` any command shows the
 traceback of what went wrong.
 """
+
+
+def run_module(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `python -m`, which launchers start too."""
+    with launched_exit():
+        main(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

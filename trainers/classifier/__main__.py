@@ -2,7 +2,7 @@
 
 import sys
 
-from scribblegen.cli import main
+from scribblegen.cli import run_module
 
 if __name__ == "__main__":
-    main(["train-classifier", *sys.argv[1:]])
+    run_module(["train-classifier", *sys.argv[1:]])
