@@ -22,6 +22,10 @@ COMMANDS = {
     "train-classifier": "scribblegen.commands.train:train_classifier",
     "train-affinity": "scribblegen.commands.train:train_affinity",
     "train-open-vocabulary": "scribblegen.commands.train:train_open_vocabulary",
+    "evaluate-open-vocabulary": (
+        "scribblegen.commands.evaluate_open_vocabulary:evaluate_open_vocabulary"
+    ),
+    "segment": "scribblegen.commands.segment:segment",
     "study": "scribblegen.commands.study.command:study",
     "train-autoencoder": "scribblegen.commands.train:train_autoencoder",
     "train-text-to-image": "scribblegen.commands.train:train_text_to_image",
@@ -51,6 +55,9 @@ commands:
             which near places belong together, learned from masks: what diffumask may spread by
   train-open-vocabulary
             a segmentor of any words, on pairs of images with masks, over a CLIP model
+  evaluate-open-vocabulary
+            how well such a segmentor finds the classes of photographs with masks
+  segment   photographs and any words -> masks, and pictures of them, by such a segmentor
   study     which scheme helps, with how little data: every arm, fraction and seed, in one table
   train-autoencoder, train-text-to-image
             the two parts of a small pipeline that a ControlNet is trained over

@@ -21,6 +21,8 @@ _KEPT = {
     "prune": f"What is finished is kept: {_GO_ON}.",
     "publish": "What was sent is kept: run the same command again to send the rest.",
     "preview": "Nothing was written.",
+    "segment": "What is finished is kept.",
+    "evaluate-open-vocabulary": "Nothing was written.",
     "study": f"What is finished is kept: {_GO_ON}.",
     "train-controlnet": _CHECKPOINTS,
     "train-segmentation": _CHECKPOINTS,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import CLIPConfig, CLIPModel, PretrainedConfig, PreTrainedModel
+from transformers import AutoConfig, CLIPConfig, CLIPModel, PretrainedConfig, PreTrainedModel
 
 TEMPLATES = (
     "a photo of {}.",
@@ -111,12 +111,15 @@ class OpenVocabularyModel(PreTrainedModel):
             for number in range(config.decoder_layers)
         )
         self.post_init()
-        self.clip.requires_grad_(False)
+        self.train(self.training)
 
     def train(self, mode: bool = True) -> "OpenVocabularyModel":
-        """As of any module; the CLIP model always runs as it does after training."""
+        """As of any module; the CLIP model always runs as it does after training, and is frozen.
+
+        A model that is loaded is put in evaluation mode, and so frozen too.
+        """
         super().train(mode)
-        self.clip.eval()
+        self.clip.eval().requires_grad_(False)
         return self
 
     def see(self, pixel_values: Tensor) -> Seen:
@@ -225,3 +228,6 @@ class _DecoderLayer(nn.Module):
     def _split(self, values: Tensor) -> Tensor:
         """(B, N, D) -> (B, heads, N, D / heads)."""
         return values.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+AutoConfig.register(OpenVocabularyConfig.model_type, OpenVocabularyConfig, exist_ok=True)

@@ -1,12 +1,14 @@
 """A segmentor on images of any size: whole or in windows, at several scales, mirrored."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from scribblegen.trainers.segmentation.windows import in_windows
 
 _MIN_WINDOW = 32
 
@@ -69,34 +71,12 @@ class Inference:
         """(1, 3, H, W) -> (1, num_labels, H, W)."""
         if self.window is None:
             return _called(model, image)
-        height, width = image.shape[-2:]
-        total = count = None
-        for top in _starts(height, self.window, self.stride):
-            for left in _starts(width, self.window, self.stride):
-                part = image[..., top : top + self.window, left : left + self.window]
-                below, beside = (self.window - side for side in part.shape[-2:])
-                logits = _called(model, F.pad(part, (0, beside, 0, below)))
-                logits = logits[..., : part.shape[-2], : part.shape[-1]]
-                if total is None or count is None:
-                    total = logits.new_zeros(1, logits.shape[1], height, width)
-                    count = logits.new_zeros(1, 1, height, width)
-                place = (..., slice(top, top + self.window), slice(left, left + self.window))
-                total[place] += logits
-                count[place] += 1
-        assert total is not None and count is not None
-        return total / count
+        return in_windows(partial(_called, model), image, self.window, self.stride)
 
 
 def _called(model: nn.Module, image: Tensor) -> Tensor:
     """Logits at the size of the image that is shown."""
     return _resized(model(pixel_values=image).logits.float(), image.shape[-2:])
-
-
-def _starts(side: int, window: int, stride: float) -> list[int]:
-    """First pixels of windows that cover a side, evenly, at most `stride` of a window apart."""
-    last = max(0, side - window)
-    count = math.ceil(last / max(1, round(window * stride)))
-    return [round(i * last / max(1, count)) for i in range(count + 1)]
 
 
 def _resized(values: Tensor, size: Sequence[int], antialias: bool = False) -> Tensor:
