@@ -1,14 +1,8 @@
 """Descriptions of a subset, each with the words of a vocabulary that it names, as a source."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from scribblegen.builders.descriptions_config import DescriptionsConfig
-from scribblegen.builders.repository import VOCABULARY_FILE
 from scribblegen.builders.subset_rows import SubsetRows, open_subset_rows
 from scribblegen.descriptions import (
     MASK_CLASSES,
@@ -18,10 +12,11 @@ from scribblegen.descriptions import (
     description_of,
 )
 from scribblegen.images import BadImageError
+from scribblegen.repository_vocabulary import listed_vocabulary, repository_vocabulary
 from scribblegen.runs.manifest import MANIFEST, read_manifest
 from scribblegen.sources import Source
-from scribblegen.text_files import read_json, shown, shown_message
-from scribblegen.vocabulary import MOST_WORDS, Vocabulary, vocabulary_of
+from scribblegen.text_files import shown, shown_message
+from scribblegen.vocabulary import MOST_WORDS, Vocabulary
 
 _MAKE = "`scribblegen describe` makes one."
 
@@ -107,31 +102,14 @@ def description_fault(item: Description, vocabulary: Vocabulary) -> str | None:
 def _vocabulary(opened: SubsetRows, config: DescriptionsConfig) -> Vocabulary:
     name = opened.name.repository
     if opened.run is not None:
-        listed: Any = read_manifest(opened.run).get("vocabulary")
-        where = opened.run / MANIFEST
+        listed = read_manifest(opened.run).get("vocabulary")
+        found = None if listed is None else listed_vocabulary(listed, opened.run / MANIFEST, _MAKE)
     else:
-        where = Path(name) / VOCABULARY_FILE
-        if not Path(name).is_dir():
-            where = _of_hub(name, config.descriptions_revision) or where
-        listed = read_json(where, _MAKE) if where.is_file() else None
-    if listed is None:
+        found = repository_vocabulary(
+            name, config.descriptions_revision, option="descriptions", advice=_MAKE
+        )
+    if found is None:
         raise FileNotFoundError(
             f"`descriptions` must be of a repository with a vocabulary. {name} has none. {_MAKE}"
         )
-    try:
-        return vocabulary_of(listed)
-    except (TypeError, KeyError, ValueError) as error:
-        raise ValueError(
-            f"{where} was edited or damaged: it must hold a vocabulary ({shown_message(error)}). "
-            f"{_MAKE}"
-        ) from error
-
-
-def _of_hub(name: str, revision: str | None) -> Path | None:
-    """The file of a repository of the Hub; None where it has none."""
-    try:
-        return Path(hf_hub_download(name, VOCABULARY_FILE, repo_type="dataset", revision=revision))
-    except LocalEntryNotFoundError as error:
-        raise OSError(f"`descriptions` {name} cannot be read: {shown_message(error)}.") from error
-    except EntryNotFoundError:
-        return None
+    return found

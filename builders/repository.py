@@ -23,10 +23,9 @@ from scribblegen.builders.shard_columns import (
 from scribblegen.cards.dataset import render_dataset_card
 from scribblegen.parquet_files import reading_shard
 from scribblegen.runs.atomic_files import write_atomically
-from scribblegen.vocabulary import vocabulary_of
+from scribblegen.vocabulary import VOCABULARY_FILE, vocabulary_of
 
 LABEL_FILE = "id2label.json"
-VOCABULARY_FILE = "vocabulary.json"  # of runs whose rows name words of one
 
 
 def write_repository(folder: str | Path, *, drawn: Drawn = MappingProxyType({})) -> None:

@@ -1,5 +1,6 @@
 """The model cards: of a ControlNet, of a segmentor, of the parts of a small pipeline."""
 
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -143,8 +144,8 @@ def render_segmentation_card(
         library_name="transformers",
         pipeline_tag="image-segmentation",
         tags=tags,
-        base_model=_hub_id(identity.get("backbone") or identity["model_name_or_path"]),
-        datasets=sorted(d for d in datasets if _hub_id(d)) or None,
+        base_model=hub_id(identity.get("backbone") or identity["model_name_or_path"]),
+        datasets=sorted(d for d in datasets if hub_id(d)) or None,
         metrics=["mean_iou"],
         model_name=name,
         eval_results=[
@@ -244,6 +245,7 @@ def _figure(value: float | None) -> str:
     return "does not occur" if value is None else f"{value:.4f}"
 
 
-def _hub_id(name: str | None) -> str | None:
-    """The name where it may be one of the Hub: `owner/name`."""
-    return name if name and name.count("/") == 1 and not name.startswith((".", "/")) else None
+def hub_id(name: str | None) -> str | None:
+    """The name where it is one of the Hub, `owner/name`, and not a folder here."""
+    may_be = name and name.count("/") == 1 and not name.startswith((".", "/"))
+    return name if may_be and name and not Path(name).exists() else None

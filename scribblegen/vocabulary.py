@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+VOCABULARY_FILE = "vocabulary.json"  # of repositories whose rows name words of one
 MOST_WORDS = 12  # that a text may name: rows of one call keep equally many maps of attention
 
 

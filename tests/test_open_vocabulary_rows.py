@@ -1,11 +1,14 @@
 """Pairs as a training reads them: masks, twins that passed their test, and what is refused."""
 
+import json
+
 import numpy as np
 import pytest
 from datasets import Dataset, Features, Image, Value
 
 from scribblegen.descriptions import Description, Mention, description_features
 from scribblegen.trainers.open_vocabulary.rows import open_pairs
+from scribblegen.vocabulary import Vocabulary, Word
 from tests.subset_files import encoded, write_card
 
 GREY = np.full((16, 24, 3), 120, np.uint8)
@@ -75,6 +78,38 @@ def test_rows_that_teach_something_else_are_other_rows(tmp_path, change):
 def test_a_row_that_cannot_be_used_is_named(tmp_path, wrong, message):
     with pytest.raises(ValueError, match=message):
         open_pairs(saved(tmp_path, [row(0, **wrong)]), 8).read(0)
+
+
+def test_all_rows_are_looked_at_before_any_work(tmp_path):
+    given = [row(0, mask=MASK + 1), row(1), row(2, twin=GREY[1:]), row(3)]
+    given[3]["image"] = {"bytes": b"no picture", "path": None}
+    table = open_pairs(saved(tmp_path, given), 8)
+    with pytest.raises(ValueError, match=r"Of 4 rows 3 cannot be used: s0 holds \[2\]") as error:
+        table.check()
+    assert "s2 holds a `counterfactual_image`" in str(error.value)
+    assert "s3 cannot be read" in str(error.value) and str(tmp_path) in str(error.value)
+
+
+def two_words(number, values):
+    mentions = (Mention(1, 3, "cat", ((2, 5),)), Mention(2, 4, "dog", ((8, 11),)))
+    described = Description(f"s{number}", "a cat, dog", mentions, (), "file").row()
+    return {**row(number, mask=np.where(MASK == 1, values, MASK).astype(np.uint8)), **described}
+
+
+def test_masks_that_do_not_tell_words_apart_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="Got 2 rows of several words .* `mask_mode` union"):
+        open_pairs(saved(tmp_path / "union", [row(0), two_words(1, 1), two_words(2, 1)]), 8).check()
+    # One of them was not drawn in one image; another image has both.
+    open_pairs(saved(tmp_path / "words", [two_words(1, 1), two_words(2, 2)]), 8).check()
+
+
+def test_a_repository_s_vocabulary_has_synonyms_and_words_that_no_row_has(tmp_path):
+    named = saved(tmp_path / "carrying", [row(0), row(1, name="dog", word=9)])
+    carried = Vocabulary((Word(3, "cat", synonyms=("kitten",)), Word(5, "cow")))
+    text = json.dumps(carried.rows())
+    (tmp_path / "carrying" / "vocabulary.json").write_text(text)
+    found = open_pairs(named, 8).vocabulary()
+    assert found.words == (*carried.words, Word(9, "dog"))
 
 
 def test_subsets_of_another_kind_are_refused(tmp_path):

@@ -5,10 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from transformers import CLIPImageProcessorPil, CLIPModel
 
 from scribblegen.cli import main
+from scribblegen.trainers.open_vocabulary.opening import open_segmentor
+from scribblegen.vocabulary_files import load_vocabulary
 from tests.test_open_vocabulary_model import TOKENIZER, clip_config
 from tests.test_open_vocabulary_rows import MASK, row, saved
 
@@ -44,6 +47,14 @@ def test_a_training_goes_on_to_the_same_weights_and_changes_nothing_of_clip(give
     metrics = json.loads((tmp_path / "whole" / "metrics.json").read_text("utf-8"))
     assert metrics["steps"] == 4 and metrics["words"] == 4
     assert sorted(metrics["rows"].values()) == [1, 3]
+    vocabulary = load_vocabulary(str(tmp_path / "whole" / "vocabulary.json"))
+    assert [word.name for word in vocabulary.words] == [f"word{i}" for i in range(4)]
+    card = (tmp_path / "whole" / "README.md").read_text("utf-8")
+    assert ModelCard(card).data.base_model is None and str(tmp_path) not in card
+    assert "scribblegen segment photograph.jpg --model whole --classes word0 word1 word2" in card
+    assert "| 3 | counterfactual images that are learned from |" in card
+    assert "cosine, text_anchored, infonce, dense" in card
+    assert open_segmentor(str(tmp_path / "whole")).side == 32
     halves = trained(
         given, tmp_path / "halves", "--train_batch_size=1", "--gradient_accumulation_steps=2"
     )
@@ -56,6 +67,7 @@ def test_a_training_goes_on_to_the_same_weights_and_changes_nothing_of_clip(give
         (["--cf_loss", "hinge"], "`cf_loss` must be of"),
         (["--vocabulary", "cat,dog"], "`vocabulary` must hold all words of the rows"),
         (["--clip", "nowhere"], "`clip`"),
+        (["--vocabulary", "word0,"], "`vocabulary` must hold two words or more"),
     ],
 )
 def test_wrong_options_are_refused(given, tmp_path, more, message):

@@ -25,8 +25,8 @@ class OpenVocabularyTrainingConfig(TrainingConfig):
     )
     vocabulary: str | None = option(
         None,
-        "Vocabulary that absent words are drawn from, as for describe; the words that rows were "
-        "asked for, without synonyms, if unset.",
+        "Vocabulary that absent words are drawn from, as for describe; that of the repositories of "
+        "`synthetic` if unset.",
     )
     crop_size: int = option(512, "Side in pixels of images as they are shown.")
     random_flip: bool = option(True, "Mirror half of the images, with their twins.")

@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from scribblegen.classes import IGNORE_INDEX, values_of
 from scribblegen.descriptions import Description, description_of
 from scribblegen.images import BadImageError, decode_image, resize_image, resize_label
 from scribblegen.label_pictures import decode_label
-from scribblegen.picture_cells import cell_file
+from scribblegen.repository_vocabulary import repository_vocabulary
 from scribblegen.subset_name import SubsetName
+from scribblegen.trainers.open_vocabulary.pair_check import check_pairs, pair_fault, picture_file
 from scribblegen.trainers.segmentation.data import open_subset
 from scribblegen.vocabulary import Vocabulary, Word
 
 COLUMNS = ("image", "mask", "classes", "nouns", "prompt", "prompt_source", "source_id")
+_MAKE = "Make it with `scribblegen build --method magicseg`."
 _PASSED = "counterfactual images that are learned from"
 _FAILED = "rows of masks alone: what their counterfactual image should lack may be in it"
 _UNTESTED = "rows of masks alone: nobody looked whether their counterfactual image lacks it"
@@ -48,11 +49,13 @@ class PairTable:
 
     Args:
         tables: rows, their pictures encoded.
+        names: `REPO:subset` of each table.
         side: images are squashed to `side` x `side` pixels, masks by nearest.
         untested: learn from counterfactual images that no test looked at, too.
     """
 
     tables: tuple[Dataset, ...]
+    names: tuple[str, ...]
     side: int
     untested: bool = False
 
@@ -71,25 +74,16 @@ class PairTable:
             number += 1
         record = self.tables[number][place]
         description = description_of(record)
+        if (fault := pair_fault(record)) is not None:
+            raise ValueError(f"{description.source_id} {fault}.")
         try:
-            image = decode_image(_file(record, "image"))[0]
-            mask = decode_label(_file(record, "mask"))
+            image = decode_image(picture_file(record, "image"))[0]
+            mask = decode_label(picture_file(record, "mask"))
             twin = None
             if self.twin_of(record) == _PASSED:
-                twin = decode_image(_file(record, "counterfactual_image"))[0]
+                twin = decode_image(picture_file(record, "counterfactual_image"))[0]
         except BadImageError as error:
             raise ValueError(f"{description.source_id} cannot be read: {error}.") from error
-        known = {0, IGNORE_INDEX, *(mention.local for mention in description.mentions)}
-        if stray := [value for value in values_of(mask) if value not in known]:
-            raise ValueError(
-                f"{description.source_id} holds {stray} in `mask`, which are values of no word."
-            )
-        for name, other in (("mask", mask), ("counterfactual_image", twin)):
-            if other is not None and other.shape[:2] != image.shape[:2]:
-                raise ValueError(
-                    f"{description.source_id} holds a `{name}` of {other.shape[:2]} over an image "
-                    f"of {image.shape[:2]}."
-                )
         return WordPair(
             resize_image(image, self.side, self.side),
             resize_label(mask, self.side, self.side),
@@ -124,23 +118,36 @@ class PairTable:
                 digest.update(repr(record).encode())  # files of pictures as they are
         return digest.hexdigest()[:16]
 
+    def check(self) -> None:
+        """Looks at all rows before any work; see `check_pairs`."""
+        read = {"image", "mask", "counterfactual_image", "classes", "source_id"}
+        for table, name in zip(self.tables, self.names, strict=True):
+            kept = table.select_columns([c for c in table.column_names if c in read])
+            check_pairs(kept, f"`synthetic` {name}")
+
     def vocabulary(self) -> Vocabulary:
-        """The words that any row was asked for, by id: without synonyms and parents.
+        """The words of the repositories, by id, with synonyms and parents; and without, those that
+        any row was asked for and its repository's vocabulary does not hold.
 
         Raises:
             ValueError: rows give one id two names.
         """
-        names: dict[int, str] = {}
-        for table in self.tables:
-            for classes in table["classes"]:
-                for told in classes:
-                    known = names.setdefault(told["id"], told["name"])
-                    if known != told["name"]:
-                        raise ValueError(
-                            f"`synthetic` must be of one vocabulary. Its word {told['id']} is "
-                            f"{known!r} and {told['name']!r}."
-                        )
-        return Vocabulary(tuple(Word(id_, name) for id_, name in sorted(names.items())))
+        words: dict[int, Word] = {}
+        for table, name in zip(self.tables, self.names, strict=True):
+            carried = repository_vocabulary(
+                SubsetName.parse(name).repository, option="synthetic", advice=_MAKE
+            )
+            found = () if carried is None else carried.words
+            told = {(t["id"], t["name"]) for classes in table["classes"] for t in classes}
+            asked = [Word(id_, called) for id_, called in sorted(told)]
+            for word in (*found, *asked):
+                known = words.setdefault(word.id, word)
+                if known.name != word.name:
+                    raise ValueError(
+                        f"`synthetic` must be of one vocabulary. Its word {word.id} is "
+                        f"{known.name!r} and {word.name!r}."
+                    )
+        return Vocabulary(tuple(word for _, word in sorted(words.items())))
 
 
 def open_pairs(synthetic: Sequence[str], side: int, *, untested: bool = False) -> PairTable:
@@ -162,14 +169,7 @@ def open_pairs(synthetic: Sequence[str], side: int, *, untested: bool = False) -
         if missing := [column for column in COLUMNS if column not in rows.column_names]:
             raise ValueError(
                 f"`synthetic` {text} must have the columns {list(COLUMNS)}. It lacks {missing}. "
-                "Make it with `scribblegen build --method magicseg`."
+                f"{_MAKE}"
             )
         tables.append(rows)
-    return PairTable(tuple(tables), side, untested)
-
-
-def _file(record: Mapping[str, Any], column: str) -> bytes:
-    file = cell_file(record[column])
-    if file is None:
-        raise BadImageError(f"`{column}` is empty")
-    return file
+    return PairTable(tuple(tables), tuple(synthetic), side, untested)

@@ -12,6 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import CLIPModel
 
+from scribblegen import __version__
+from scribblegen.cards.open_vocabulary import render_open_vocabulary_card
+from scribblegen.configs import to_dict, without_paths
 from scribblegen.families.fingerprint import add_weights
 from scribblegen.families.weights import Allowed, load_weights
 from scribblegen.segmenting.shown_images import Normalisation, read_processor
@@ -24,7 +27,7 @@ from scribblegen.trainers.open_vocabulary.config import OpenVocabularyTrainingCo
 from scribblegen.trainers.open_vocabulary.model import OpenVocabularyConfig, OpenVocabularyModel
 from scribblegen.trainers.open_vocabulary.objective import PairObjective
 from scribblegen.trainers.open_vocabulary.rows import open_pairs
-from scribblegen.vocabulary import Vocabulary
+from scribblegen.vocabulary import VOCABULARY_FILE, Vocabulary
 from scribblegen.vocabulary_files import load_vocabulary
 
 METRICS_FILE = "metrics.json"
@@ -53,12 +56,18 @@ class OpenVocabularyTrainer(DiffusionTrainer):
         self.rows = open_pairs(config.synthetic, config.crop_size, untested=config.cf_untested)
         told = self.rows.vocabulary()
         vocabulary = told if config.vocabulary is None else load_vocabulary(config.vocabulary)
+        if len(vocabulary) < 2:
+            raise ValueError(
+                "`vocabulary` must hold two words or more: an image is asked for others than its "
+                f"own, too. Got {vocabulary.words[0].name!r} alone."
+            )
         missing = [w for i, w in told.by_id.items() if i not in vocabulary.by_id]
         if missing:
             raise ValueError(
                 f"`vocabulary` must hold all words of the rows, by id. It has no {missing[0].id}, "
                 f"{missing[0].name}."
             )
+        self.rows.check()
         super().__init__(config, run_config, self.rows)
         self.model, self.tokenizer = _opened(config, config.clip)
         self.model.to(self.accelerator.device)
@@ -104,8 +113,21 @@ class OpenVocabularyTrainer(DiffusionTrainer):
             "words": len(self.batches.vocabulary),
             "rows": dict(sorted(self.rows.twins().items())),
         }
-        text = json.dumps(metrics, indent=1) + "\n"
-        (self.output_dir / METRICS_FILE).write_text(text, "utf-8")
+        vocabulary = self.batches.vocabulary
+        self._write_json(METRICS_FILE, metrics)
+        self._write_json(VOCABULARY_FILE, vocabulary.rows())
+        card = render_open_vocabulary_card(
+            without_paths(to_dict(self.config)),
+            metrics,
+            name=self.output_dir.resolve().name,
+            examples=tuple(word.name for word in vocabulary.words[:3]),
+            version=__version__,
+        )
+        (self.output_dir / "README.md").write_text(card, "utf-8")
+
+    def _write_json(self, name: str, value: Any) -> None:
+        text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+        (self.output_dir / name).write_text(text, "utf-8")
 
 
 def _opened(config: OpenVocabularyTrainingConfig, name: str) -> tuple[OpenVocabularyModel, Any]:
