@@ -25,6 +25,7 @@ from scribblegen.trainers.base.config import TrainingRunConfig
 from scribblegen.trainers.classifier.config import ClassifierConfig
 from scribblegen.trainers.clip.config import ClipConfig
 from scribblegen.trainers.controlnet.config import ControlNetConfig, ControlNetRunConfig
+from scribblegen.trainers.open_vocabulary.config import OpenVocabularyTrainingConfig
 from scribblegen.trainers.segmentation.config import SegmentationConfig
 from scribblegen.trainers.small_pipeline.autoencoder_config import AutoencoderConfig
 from scribblegen.trainers.small_pipeline.text_to_image_config import TextToImageConfig
@@ -383,6 +384,11 @@ def test_every_shipped_recipe_parses(name, tmp_path):
         options = ["--config", name, "--output_dir", str(tmp_path)]
         (config,) = parse_configs((ClassifierConfig,), options, program="p", description="d")
         assert config.freeze_batch_norm and config.head_learning_rate_factor > 1
+        return
+    if name.endswith("open-vocabulary"):
+        types = (OpenVocabularyTrainingConfig, TrainingRunConfig)
+        config, _ = parse_configs(types, ["--config", name], program="p", description="d")
+        assert config.learning_rate_factor == 10 and config.lr_scheduler == "polynomial"
         return
     if name.endswith("cdsp"):
         options = ["--config", name, "--real", "a", "--output_dir", str(tmp_path)]

@@ -44,16 +44,15 @@ def test_rows_are_read_and_only_twins_that_passed_are_learned_from(tmp_path):
     given = [row(0), row(1, passed=False), row(2, passed=None), row(3, twin=None), row(4, word=700)]
     given[4] = row(4, name="dog", word=70000)
     named = saved(tmp_path, given)
-    table = open_pairs(named, 8)
+    table = open_pairs(named)
     assert [table.read(i).twin is not None for i in range(5)] == [True, False, False, False, True]
     assert sorted(table.twins().values()) == [1, 1, 1, 2]
-    assert open_pairs(named, 8, untested=True).read(2).twin is not None
+    assert open_pairs(named, untested=True).read(2).twin is not None
     pair = table.read(0)
-    assert pair.image.shape == pair.twin.shape == (8, 8, 3)
-    assert {*np.unique(pair.mask)} <= {0, 1, 255} and pair.mask.shape == (8, 8)
+    assert pair.image.shape == pair.twin.shape == (16, 24, 3)
+    assert np.array_equal(pair.mask, MASK)
     assert table.vocabulary().id2label == {3: "cat", 70000: "dog"}
-    assert table.fingerprint() == open_pairs(named, 8).fingerprint()
-    assert table.fingerprint() != open_pairs(named, 16).fingerprint()
+    assert table.fingerprint() == open_pairs(named).fingerprint()
 
 
 @pytest.mark.parametrize(
@@ -64,7 +63,7 @@ def test_rows_that_teach_something_else_are_other_rows(tmp_path, change):
     (kind,) = change  # in the folder's name, by which the library's cache tells sets apart
     one = saved(tmp_path / f"as-before-{kind}", [row(0)])
     other = saved(tmp_path / f"changed-{kind}", [row(0, **change)])
-    assert open_pairs(one, 8).fingerprint() != open_pairs(other, 8).fingerprint()
+    assert open_pairs(one).fingerprint() != open_pairs(other).fingerprint()
 
 
 @pytest.mark.parametrize(
@@ -77,13 +76,13 @@ def test_rows_that_teach_something_else_are_other_rows(tmp_path, change):
 )
 def test_a_row_that_cannot_be_used_is_named(tmp_path, wrong, message):
     with pytest.raises(ValueError, match=message):
-        open_pairs(saved(tmp_path, [row(0, **wrong)]), 8).read(0)
+        open_pairs(saved(tmp_path, [row(0, **wrong)])).read(0)
 
 
 def test_all_rows_are_looked_at_before_any_work(tmp_path):
     given = [row(0, mask=MASK + 1), row(1), row(2, twin=GREY[1:]), row(3)]
     given[3]["image"] = {"bytes": b"no picture", "path": None}
-    table = open_pairs(saved(tmp_path, given), 8)
+    table = open_pairs(saved(tmp_path, given))
     with pytest.raises(ValueError, match=r"Of 4 rows 3 cannot be used: s0 holds \[2\]") as error:
         table.check()
     assert "s2 holds a `counterfactual_image`" in str(error.value)
@@ -98,9 +97,9 @@ def two_words(number, values):
 
 def test_masks_that_do_not_tell_words_apart_are_refused(tmp_path):
     with pytest.raises(ValueError, match="Got 2 rows of several words .* `mask_mode` union"):
-        open_pairs(saved(tmp_path / "union", [row(0), two_words(1, 1), two_words(2, 1)]), 8).check()
+        open_pairs(saved(tmp_path / "union", [row(0), two_words(1, 1), two_words(2, 1)])).check()
     # One of them was not drawn in one image; another image has both.
-    open_pairs(saved(tmp_path / "words", [two_words(1, 1), two_words(2, 2)]), 8).check()
+    open_pairs(saved(tmp_path / "words", [two_words(1, 1), two_words(2, 2)])).check()
 
 
 def test_a_repository_s_vocabulary_has_synonyms_and_words_that_no_row_has(tmp_path):
@@ -108,15 +107,15 @@ def test_a_repository_s_vocabulary_has_synonyms_and_words_that_no_row_has(tmp_pa
     carried = Vocabulary((Word(3, "cat", synonyms=("kitten",)), Word(5, "cow")))
     text = json.dumps(carried.rows())
     (tmp_path / "carrying" / "vocabulary.json").write_text(text)
-    found = open_pairs(named, 8).vocabulary()
+    found = open_pairs(named).vocabulary()
     assert found.words == (*carried.words, Word(9, "dog"))
 
 
 def test_subsets_of_another_kind_are_refused(tmp_path):
     with pytest.raises(ValueError, match="`synthetic` must be given"):
-        open_pairs([], 8)
+        open_pairs([])
     with pytest.raises(ValueError, match=r"It lacks \['nouns'\]"):
-        open_pairs(saved(tmp_path / "one", [row(0)], without=["nouns"]), 8)
+        open_pairs(saved(tmp_path / "one", [row(0)], without=["nouns"]))
     two = [row(0), row(1, name="dog")]
     with pytest.raises(ValueError, match="word 3 is 'cat' and 'dog'"):
-        open_pairs(saved(tmp_path / "two", two), 8).vocabulary()
+        open_pairs(saved(tmp_path / "two", two)).vocabulary()

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from scribblegen.classes import IGNORE_INDEX, values_of
+from scribblegen.descriptions import Description
 from scribblegen.seeds import numpy_generator
 from scribblegen.segmenting.shown_images import Normalisation
 from scribblegen.trainers.base.plan import Draw
 from scribblegen.trainers.open_vocabulary.config import OpenVocabularyTrainingConfig
 from scribblegen.trainers.open_vocabulary.rows import PairTable
 from scribblegen.trainers.open_vocabulary.word_sampling import draw_words
+from scribblegen.trainers.segmentation.maps import LABEL
 from scribblegen.vocabulary import Vocabulary
 
 
@@ -62,20 +64,16 @@ class Batches:
         """A row's part is of its epoch and place in the table alone."""
         config, parts = self.config, []
         for draw in draws:
-            pair = self.rows.read(draw.index)
-            rng = numpy_generator(config.seed, "words", draw.epoch, draw.index)
+            image, mask, twin, description = self._view(draw)
             drawn = draw_words(
                 self.vocabulary,
-                pair.description,
-                set(values_of(pair.mask)),
+                description,
+                set(values_of(mask)),
                 config.words_per_image,
-                rng,
+                numpy_generator(config.seed, "words", draw.epoch, draw.index),
                 exclude=config.exclude_related,
             )
-            is_mirrored = config.random_flip and rng.random() < 0.5
-            turned = slice(None, None, -1 if is_mirrored else 1)
-            twin = None if pair.twin is None or not config.cf_loss else pair.twin[:, turned]
-            parts.append((pair.image[:, turned], twin, drawn.places(pair.mask[:, turned]), drawn))
+            parts.append((image, twin, drawn.places(mask), drawn))
         most = max(1, *(len(drawn.ids) for *_, drawn in parts))
         width = len(next(iter(self.texts.values())))
         texts = torch.zeros(len(parts), most, width)
@@ -96,6 +94,20 @@ class Batches:
             targets=places[:, None] == torch.arange(most)[None, :, None, None],
             counted=places != IGNORE_INDEX,
         )
+
+    def _view(self, draw: Draw) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, Description]:
+        """A random crop of an image and its mask, the same of its twin, and what it shows."""
+        pair, view = self.rows.read(draw.index), self.config.augmentation()
+
+        def rng() -> np.random.Generator:
+            return numpy_generator(self.config.seed, "view", draw.epoch, draw.index)
+
+        # What is drawn for a view does not depend on what is shown in it: both are cut alike.
+        shown = view({"image": pair.image, LABEL: pair.mask}, rng())
+        twin = None
+        if pair.twin is not None and self.config.cf_loss:
+            twin = view({"image": pair.twin, LABEL: pair.mask}, rng())["image"]
+        return shown["image"], shown[LABEL], twin, pair.description
 
     def shown(self, images: Sequence[np.ndarray]) -> Tensor:
         """(H, W, 3) uint8 each -> (B, 3, H, W) float32, normalised."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from scribblegen.configs import option
 from scribblegen.trainers.base.config import TrainingConfig
+from scribblegen.trainers.segmentation.augmentation import Augmentation
 
 CF_LOSSES = ("cosine", "text_anchored", "infonce", "dense")
 _WEIGHTS = ("focal_weight", "dice_weight", "cf_weight", "cf_margin")
@@ -28,8 +29,11 @@ class OpenVocabularyTrainingConfig(TrainingConfig):
         "Vocabulary that absent words are drawn from, as for describe; that of the repositories of "
         "`synthetic` if unset.",
     )
-    crop_size: int = option(512, "Side in pixels of images as they are shown.")
+    crop_size: int = option(512, "Side of the training crop.")
+    scale_min: float = option(0.5, "Smallest random scale of the shorter side against the crop.")
+    scale_max: float = option(2.0, "Largest random scale.")
     random_flip: bool = option(True, "Mirror half of the images, with their twins.")
+    jitter: float = option(0.2, "Largest relative change of brightness, contrast, saturation.")
     words_per_image: int = option(100, "Words that an image is asked for; its own come first.")
     exclude_related: bool = option(
         True,
@@ -75,3 +79,13 @@ class OpenVocabularyTrainingConfig(TrainingConfig):
             raise ValueError(
                 f"`learning_rate_factor` must be above 0. Got {self.learning_rate_factor}."
             )
+        self.augmentation()
+
+    def augmentation(self) -> Augmentation:
+        """What may happen to an image, its mask and its counterfactual."""
+        return Augmentation(
+            crop_size=self.crop_size,
+            scale=(self.scale_min, self.scale_max),
+            flip=0.5 if self.random_flip else 0.0,
+            jitter=self.jitter,
+        )

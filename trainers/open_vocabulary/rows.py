@@ -10,7 +10,7 @@ import numpy as np
 from datasets import Dataset
 
 from scribblegen.descriptions import Description, description_of
-from scribblegen.images import BadImageError, decode_image, resize_image, resize_label
+from scribblegen.images import BadImageError, decode_image
 from scribblegen.label_pictures import decode_label
 from scribblegen.repository_vocabulary import repository_vocabulary
 from scribblegen.subset_name import SubsetName
@@ -45,18 +45,16 @@ class WordPair:
 
 @dataclass(frozen=True, eq=False)
 class PairTable:
-    """The rows of subsets of pairs, numbered through, all of one size of image.
+    """The rows of subsets of pairs, numbered through.
 
     Args:
         tables: rows, their pictures encoded.
         names: `REPO:subset` of each table.
-        side: images are squashed to `side` x `side` pixels, masks by nearest.
         untested: learn from counterfactual images that no test looked at, too.
     """
 
     tables: tuple[Dataset, ...]
     names: tuple[str, ...]
-    side: int
     untested: bool = False
 
     def __len__(self) -> int:
@@ -84,12 +82,7 @@ class PairTable:
                 twin = decode_image(picture_file(record, "counterfactual_image"))[0]
         except BadImageError as error:
             raise ValueError(f"{description.source_id} cannot be read: {error}.") from error
-        return WordPair(
-            resize_image(image, self.side, self.side),
-            resize_label(mask, self.side, self.side),
-            None if twin is None else resize_image(twin, self.side, self.side),
-            description,
-        )
+        return WordPair(image, mask, twin, description)
 
     def twin_of(self, record: Mapping[str, Any]) -> str:
         """Whether the counterfactual image of a row is learned from, in words."""
@@ -111,7 +104,7 @@ class PairTable:
 
     def fingerprint(self) -> str:
         """Changes with all of the rows that is learned from."""
-        digest = hashlib.blake2b(str(self.side).encode())
+        digest = hashlib.blake2b()
         read = {*COLUMNS, "counterfactual_image", "cf_passed"}
         for table in self.tables:
             for record in table.select_columns([c for c in table.column_names if c in read]):
@@ -150,12 +143,12 @@ class PairTable:
         return Vocabulary(tuple(word for _, word in sorted(words.items())))
 
 
-def open_pairs(synthetic: Sequence[str], side: int, *, untested: bool = False) -> PairTable:
+def open_pairs(synthetic: Sequence[str], *, untested: bool = False) -> PairTable:
     """Opens the subsets that a training reads.
 
     Args:
         synthetic: `REPO:subset` each, as `build --method magicseg` makes.
-        side, untested: see `PairTable`.
+        untested: see `PairTable`.
 
     Raises:
         ValueError: none is named, one is missing, or lacks a column.
@@ -172,4 +165,4 @@ def open_pairs(synthetic: Sequence[str], side: int, *, untested: bool = False) -
                 f"{_MAKE}"
             )
         tables.append(rows)
-    return PairTable(tuple(tables), tuple(synthetic), side, untested)
+    return PairTable(tuple(tables), tuple(synthetic), untested)

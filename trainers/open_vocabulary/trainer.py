@@ -53,7 +53,7 @@ class OpenVocabularyTrainer(DiffusionTrainer):
     def __init__(self, config: OpenVocabularyTrainingConfig, run_config: TrainingRunConfig) -> None:
         if config.clip is None:
             raise ValueError("`clip` must be given: folder or Hub id of a CLIP model.")
-        self.rows = open_pairs(config.synthetic, config.crop_size, untested=config.cf_untested)
+        self.rows = open_pairs(config.synthetic, untested=config.cf_untested)
         told = self.rows.vocabulary()
         vocabulary = told if config.vocabulary is None else load_vocabulary(config.vocabulary)
         if len(vocabulary) < 2:
