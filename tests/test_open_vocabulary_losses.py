@@ -170,3 +170,21 @@ def test_masks_are_of_places_whatever_the_ids_are():
     drawn = draw_words(WORDS, CAT, {0, 1, 2}, 100, numpy_generator(0))
     mask = np.array([[0, 1], [2, 255]], np.uint8)
     assert drawn.places(mask).tolist() == [[NOTHING, 0], [1, IGNORE_INDEX]]
+
+
+def test_a_share_of_the_absent_words_is_the_nearest():
+    words = Vocabulary((Word(0, "cat"), *(Word(i, f"thing {i}") for i in range(1, 41))))
+    angles = torch.linspace(0, 2, 41)  # from the cat, in the order of the ids
+    texts = {i: torch.stack([torch.cos(a), torch.sin(a)]) for i, a in enumerate(angles)}
+    told = Description("s", "a cat", (Mention(1, 0, "cat", ((2, 5),)),), (), "file")
+
+    def drawn(share, present=frozenset({1})):
+        rng = numpy_generator(0, "hard")
+        return draw_words(words, told, present, 11, rng, hard_share=share, texts=texts).ids
+
+    assert drawn(1.0) == tuple(range(11))
+    half = drawn(0.5)
+    assert half[:6] == tuple(range(6)) and len(set(half)) == 11
+    assert any(i > 10 for i in half[6:])
+    # Where none of its words is left in the crop, nothing is near them.
+    assert drawn(1.0, frozenset()) == drawn(0.0, frozenset()) != tuple(range(11))

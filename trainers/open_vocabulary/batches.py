@@ -72,6 +72,8 @@ class Batches:
                 config.words_per_image,
                 numpy_generator(config.seed, "words", draw.epoch, draw.index),
                 exclude=config.exclude_related,
+                hard_share=config.hard_negative_share,
+                texts=self.texts,
             )
             parts.append((image, twin, drawn.places(mask), drawn))
         most = max(1, *(len(drawn.ids) for *_, drawn in parts))

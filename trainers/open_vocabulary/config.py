@@ -40,6 +40,9 @@ class OpenVocabularyTrainingConfig(TrainingConfig):
         "Never ask an image for synonyms, parents and children of its words, nor for what else "
         "its text names.",
     )
+    hard_negative_share: float = option(
+        0.0, "Share of the absent words that are the nearest to an image's own; the rest is drawn."
+    )
     cf_loss: list[str] = option(
         ["cosine"],
         "Losses of the counterfactual images, any of cosine (the paper's), text_anchored, infonce "
@@ -75,6 +78,10 @@ class OpenVocabularyTrainingConfig(TrainingConfig):
         for name in _WEIGHTS:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"`{name}` must be at least 0. Got {getattr(self, name)}.")
+        if not 0 <= self.hard_negative_share <= 1:
+            raise ValueError(
+                f"`hard_negative_share` must be in [0, 1]. Got {self.hard_negative_share}."
+            )
         if not self.learning_rate_factor > 0:
             raise ValueError(
                 f"`learning_rate_factor` must be above 0. Got {self.learning_rate_factor}."

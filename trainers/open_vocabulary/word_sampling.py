@@ -1,8 +1,11 @@
 """Which words an image is asked for in a step: its own first, and others that it cannot hold."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from scribblegen.classes import IGNORE_INDEX
 from scribblegen.descriptions import Description
@@ -47,6 +50,8 @@ def draw_words(
     rng: np.random.Generator,
     *,
     exclude: bool = True,
+    hard_share: float = 0.0,
+    texts: Mapping[int, Tensor] | None = None,
 ) -> DrawnWords:
     """Category random sampling of MagicSeg (arXiv 2603.19575).
 
@@ -58,10 +63,14 @@ def draw_words(
         rng: what the others are drawn from.
         exclude: leave out what may be in the image too: synonyms, parents and children of its
             words, and whatever its text names.
+        hard_share: of the others, that are the nearest to its own words that have a pixel; the
+            rest is drawn.
+        texts: embeddings of all words, of length 1, by id, that say what is near.
 
     Returns:
         Its own words that have a pixel, in the order of their local values; behind them others,
-        each once, in random order. A word of its text without a pixel is none of them.
+        each once: the nearest ones, and the rest in random order. A word of its text without a
+        pixel is none of them.
     """
     own = sorted(description.mentions, key=lambda mention: mention.local)
     positive = [mention for mention in own if mention.local in present][:number]
@@ -69,8 +78,21 @@ def draw_words(
     taken = vocabulary.excluded(asked, description.nouns) if exclude else frozenset(asked)
     free = [word.id for word in vocabulary.words if word.id not in taken]
     wanted = min(number - len(positive), len(free))
-    chosen = rng.permutation(len(free))[:wanted]
+    hard = _nearest(free, [m.id for m in positive], round(hard_share * wanted), texts or {})
+    rest = [word for word in free if word not in hard]
+    chosen = [rest[int(i)] for i in rng.permutation(len(rest))[: wanted - len(hard)]]
     return DrawnWords(
-        (*(m.id for m in positive), *(free[int(i)] for i in chosen)),
+        (*(m.id for m in positive), *hard, *chosen),
         tuple(m.local for m in positive),
     )
+
+
+def _nearest(
+    free: Sequence[int], own: Sequence[int], number: int, texts: Mapping[int, Tensor]
+) -> list[int]:
+    """So many of `free` as are nearest to any of `own`, the nearest first; the first of equals."""
+    if not number or not own:
+        return []
+    similar = torch.stack([texts[i] for i in free]) @ torch.stack([texts[i] for i in own]).T
+    order = torch.argsort(similar.amax(dim=1), descending=True, stable=True)
+    return [free[int(i)] for i in order[:number]]
