@@ -94,7 +94,7 @@ def test_every_description_gets_a_pair_and_a_mask(folder):
         assert (row["cf_mode"], row["cf_noise"]) == ("nothing", "shared")
         assert row["seed"] == row["cf_seed"] and row["encode_ratio"] is None
         assert 0 <= row["cf_absent_score"] <= 1
-        assert row["cf_passed"] == (row["cf_absent_score"] >= np.float32(0.2))
+        assert row["cf_passed"] == (row["cf_absent_score"] >= np.float32(0.5))
         scores = row["scores"]
         assert 0 < scores["area"] <= 1 and 0 <= scores["background_distance"] <= 1
         assert scores["presence"] is scores["agreement"] is scores["detection"] is None
@@ -305,7 +305,7 @@ def test_options_out_of_range(options, said):
 
 
 def test_thresholds_follow_the_check():
-    assert MagicSegConfig().threshold == 0.2
+    assert MagicSegConfig().threshold == 0.5
     assert MagicSegConfig(cf_check="clip", clip_model="c").threshold == 0.5
     assert MagicSegConfig(cf_check="detector", detector="d").threshold == 0.7
     assert MagicSegConfig(cf_threshold=0.4).threshold == 0.4

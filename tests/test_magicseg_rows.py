@@ -21,7 +21,7 @@ from scribblegen.methods.magicseg_words import rivals
 from scribblegen.segmenting.fusion import Fusion
 from scribblegen.segmenting.instances import Detection, decode_rle
 from scribblegen.segmenting.mask_parts import parts_as_instances
-from scribblegen.segmenting.word_maps import prominences
+from scribblegen.segmenting.word_maps import heights
 from scribblegen.vocabulary import MOST_WORDS
 from tests.described import CONFIG, WORDS, described
 
@@ -268,19 +268,17 @@ def maps_with(height, count=2):
     return {"cross.2": map_.expand(count, 4, 4).clone()}
 
 
-def stands_out(height):
-    return (0.1 + height) / (0.1 + height / 4) - 1
-
-
-def test_words_stand_out_by_the_height_of_their_maps():
+def test_words_draw_as_much_attention_as_where_they_draw_most():
     flat, high = maps_with(0.0)["cross.2"], maps_with(0.5)["cross.2"]
-    assert prominences({2: flat}, [{2: 1.0}] * 2) == pytest.approx([0, 0], abs=1e-6)
-    expected = stands_out(0.5)
-    assert prominences({2: high}, [{2: 1.0}] * 2) == pytest.approx([expected] * 2)
-    assert prominences({2: 3 * high}, [{2: 1.0}] * 2) == pytest.approx([expected] * 2)
-    both = prominences({2: high, 4: flat}, [{2: 1.0, 4: 2.0}, {8: 1.0}])
-    assert both == pytest.approx([expected / 3, 0], abs=1e-6)
-    assert prominences({2: torch.zeros(1, 4, 4)}, [{2: 1.0}]) == [0.0], "no token stands for it"
+    assert heights({2: flat}, [{2: 1.0}] * 2) == pytest.approx([0.1] * 2)
+    assert heights({2: high}, [{2: 1.0}] * 2) == pytest.approx([0.6] * 2)
+    both = heights({2: high, 4: flat}, [{2: 1.0, 4: 2.0}, {8: 1.0}])
+    assert both == pytest.approx([(0.6 + 2 * 0.1) / 3, 0])
+    assert heights({2: torch.zeros(1, 4, 4)}, [{2: 1.0}]) == [0.0], "no token stands for it"
+    one = torch.zeros(1, 10, 10)
+    one[0, 0, :5] = 1  # a twentieth of the places
+    assert heights({2: one}, [{2: 1.0}]) == [1.0]
+    assert heights({2: one.transpose(1, 2) * 0.4}, [{2: 1.0}]) == pytest.approx([0.4])
 
 
 def test_attention_is_compared_with_that_of_the_image_that_has_the_words():
@@ -290,9 +288,9 @@ def test_attention_is_compared_with_that_of_the_image_that_has_the_words():
         return test.score(words, Halves(GREY, DARKER, maps_with(0.5), after))
 
     def expected(height):
-        return pytest.approx(1 - stands_out(height) / stands_out(0.5), abs=1e-5)
+        return pytest.approx(1 - (0.1 + height) / 0.6)
 
-    assert score(maps_with(0.0)) == pytest.approx(1, abs=1e-5)
+    assert score(maps_with(0.0)) == expected(0.0)
     assert score(maps_with(0.25)) == expected(0.25)
     assert score(maps_with(0.9)) == 0
     worst = maps_with(0.0)

@@ -156,6 +156,7 @@ class OnePair:
     ("more", "message"),
     [
         (["--cf_loss", "hinge"], "`cf_loss` must be of"),
+        (["--cf_loss", "none", "dense"], "`cf_loss` must be of"),
         (["--vocabulary", "cat,dog"], "`vocabulary` must hold all words of the rows"),
         (["--clip", "nowhere"], "`clip`"),
         (["--vocabulary", "word0,"], "`vocabulary` must hold two words or more"),

@@ -14,7 +14,7 @@ from scribblegen.descriptions import Description
 from scribblegen.segmenting.clip_margins import ClipMargins
 from scribblegen.segmenting.detectors import Detector
 from scribblegen.segmenting.fusion import Fusion
-from scribblegen.segmenting.word_maps import by_width, prominences
+from scribblegen.segmenting.word_maps import by_width, heights
 from scribblegen.vocabulary import Vocabulary
 
 _LOWEST = 0.05  # of boxes that are looked at: fainter ones would be everywhere
@@ -39,9 +39,11 @@ class AbsenceTest(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ByAttention:
-    """How much less the words stand out in what is attended to than in the image that has them.
+    """How much less attention the words draw, where they draw most, than in the other image.
 
-    In both images the words of the description are looked for, whatever text was drawn.
+    In both images the words of the description are looked for, whatever text was drawn. Shares of
+    attention are compared as they are, not by their shape: of a word that is gone a faint map is
+    left, which may be of any shape.
     """
 
     fusion: Fusion
@@ -50,7 +52,7 @@ class ByAttention:
         """See `AbsenceTest`."""
         names = [mention.name for mention in description.mentions]
         before, after = (
-            prominences(by_width(left, len(names)), [self.fusion.of(name) for name in names])
+            heights(by_width(left, len(names)), [self.fusion.of(name) for name in names])
             for left in (halves.left, halves.counterfactual_left)
         )
         return min(map(fallen, before, after))

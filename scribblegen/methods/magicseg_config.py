@@ -16,7 +16,7 @@ MASK_MODES = ("words", "union")
 MASK_CHOICES = ("stability", "predicted_iou", "single")
 
 # From which score on the word is gone, by check, where nobody says.
-CF_THRESHOLDS = {"attention": 0.2, "clip": 0.5}
+CF_THRESHOLDS = {"attention": 0.5, "clip": 0.5}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +84,8 @@ class MagicSegConfig(AttentionConfig):
     cf_threshold: float | None = option(
         None,
         "From which `cf_absent_score` on a word is gone, in [0, 1]. If unset "
-        f"{CF_THRESHOLDS['attention']} for attention, {CF_THRESHOLDS['clip']} for clip, and for a "
-        "detector what `box_threshold` leaves of 1.",
+        f"{CF_THRESHOLDS['attention']} for attention and for clip, and for a detector what "
+        "`box_threshold` leaves of 1.",
     )
     cf_failures: str = option(
         "mark", "What becomes of pairs that fail: mark, in `cf_passed`; or reject."

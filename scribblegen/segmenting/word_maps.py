@@ -15,8 +15,7 @@ from torch.nn.functional import interpolate
 from scribblegen.segmenting.fusion import Fusion, Weights, counting, fused
 from scribblegen.segmenting.propagation import spread_by_attention
 
-_HIGHEST = 0.25  # share of a map that is its height
-_SMALLEST = 1e-8
+_HIGHEST = 0.05  # share of the places whose mean is the height of a map
 
 
 class Affinity(Protocol):
@@ -84,27 +83,26 @@ def by_width(left: Mapping[str, Tensor], count: int) -> dict[int, Tensor]:
     }
 
 
-def prominences(maps: Mapping[int, Tensor], weights: Sequence[Weights]) -> list[float]:
-    """How far each of W words stands out: by how much its map's mean over the highest quarter of
-    the places exceeds that over all, as a share of the latter.
+def heights(maps: Mapping[int, Tensor], weights: Sequence[Weights]) -> list[float]:
+    """How much attention each of W words draws where it draws most: the mean over the highest
+    twentieth of the places.
 
     Args:
         maps: (W, h, w) float, shares of attention, by the width of their cells.
         weights: of each word, of the widths; of those that are there the mean is taken.
 
     Returns:
-        Numbers from 0, of a map that is flat, to 3, of one that is nothing elsewhere.
+        Shares in [0, 1].
     """
     found = []
     for word, of_word in enumerate(weights):
         there = counting(of_word, maps)
         total = sum(there.values())
-        apart = sum(weight * _prominence(maps[width][word]) for width, weight in there.items())
-        found.append(apart / total if total else 0.0)
+        high = sum(weight * _height(maps[width][word]) for width, weight in there.items())
+        found.append(high / total if total else 0.0)
     return found
 
 
-def _prominence(map_: Tensor) -> float:
+def _height(map_: Tensor) -> float:
     values = map_.float().flatten()
-    highest = values.topk(max(1, round(_HIGHEST * len(values)))).values
-    return float((highest.mean() - values.mean()) / values.mean().clamp(min=_SMALLEST))
+    return float(values.topk(max(1, round(_HIGHEST * len(values)))).values.mean())

@@ -30,7 +30,7 @@ UNSEEN = ("balloon", "boat")
 TESTED_ON = "30000:30200"
 # Ways by name: options of `train-open-vocabulary --config tiny-open-vocabulary`.
 WAYS: dict[str, list[str]] = {
-    "no counterfactuals": ["--cf_loss"],
+    "no counterfactuals": ["--cf_loss", "none"],
     "cosine": ["--cf_loss", "cosine"],
     "text_anchored": ["--cf_loss", "text_anchored"],
     "infonce": ["--cf_loss", "infonce"],
@@ -100,8 +100,8 @@ def main() -> None:
     pairs = make_pairs(folder, options.descriptions_per_class)
     found: dict[str, list[dict[str, Any]]] = {way: [] for way in options.ways}
     for seed in options.seeds:
-        for position, way in enumerate(options.ways):
-            out = folder / f"{seed}-{position}"
+        for way in options.ways:
+            out = folder / f"{list(WAYS).index(way)}-{seed}"
             found[way].append(measured(out, pairs, options.clip, seed, WAYS[way]))
             print(table({w: each for w, each in found.items() if each}))
     save(

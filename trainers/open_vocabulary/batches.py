@@ -107,7 +107,7 @@ class Batches:
         # What is drawn for a view does not depend on what is shown in it: both are cut alike.
         shown = view({"image": pair.image, LABEL: pair.mask}, rng())
         twin = None
-        if pair.twin is not None and self.config.cf_loss:
+        if pair.twin is not None and self.config.counterfactual_losses:
             twin = view({"image": pair.twin, LABEL: pair.mask}, rng())["image"]
         return shown["image"], shown[LABEL], twin, pair.description
 

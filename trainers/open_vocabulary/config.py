@@ -46,7 +46,7 @@ class OpenVocabularyTrainingConfig(TrainingConfig):
     cf_loss: list[str] = option(
         ["cosine"],
         "Losses of the counterfactual images, any of cosine (the paper's), text_anchored, infonce "
-        "and dense; with none they are not read.",
+        "and dense; or none, and they are not read.",
     )
     cf_untested: bool = option(
         False, "Learn from counterfactual images that no test looked at, too."
@@ -70,8 +70,8 @@ class OpenVocabularyTrainingConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if strange := [name for name in self.cf_loss if name not in CF_LOSSES]:
-            raise ValueError(f"`cf_loss` must be of {CF_LOSSES}. Got {strange[0]!r}.")
+        if strange := [name for name in self.counterfactual_losses if name not in CF_LOSSES]:
+            raise ValueError(f"`cf_loss` must be of {CF_LOSSES}, or none. Got {strange[0]!r}.")
         for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1. Got {getattr(self, name)}.")
@@ -87,6 +87,11 @@ class OpenVocabularyTrainingConfig(TrainingConfig):
                 f"`learning_rate_factor` must be above 0. Got {self.learning_rate_factor}."
             )
         self.augmentation()
+
+    @property
+    def counterfactual_losses(self) -> list[str]:
+        """`cf_loss`, without any for none."""
+        return [] if self.cf_loss == ["none"] else self.cf_loss
 
     def augmentation(self) -> Augmentation:
         """What may happen to an image, its mask and its counterfactual."""

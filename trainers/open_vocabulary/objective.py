@@ -49,7 +49,7 @@ class PairObjective(nn.Module):
         positive = (batch.targets[has] & batch.counted[has][:, None]).any(dim=(2, 3))
         if not len(twin):
             return terms
-        for name in config.cf_loss:
+        for name in config.counterfactual_losses:
             if name == "cosine":
                 values = cosine_loss(image, twin)
             elif name == "text_anchored":
