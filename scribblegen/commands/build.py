@@ -18,7 +18,7 @@ def main(arguments: Sequence[str]) -> None:
     from scribblegen.builders.sources import SOURCE, open_source, repository_flags
     from scribblegen.configs import parse_configs
     from scribblegen.methods.table import method_choice, method_entry
-    from scribblegen.runs.config import OutputConfig, RunConfig
+    from scribblegen.runs.config import DryRunConfig, OutputConfig, RunConfig
 
     source = replace(
         SOURCE,
@@ -27,15 +27,15 @@ def main(arguments: Sequence[str]) -> None:
             value, method_entry(chosen["method"]).item
         ),
     )
-    method_config, source_config, output_config, run_config = parse_configs(
-        (method_choice(), source, OutputConfig, RunConfig),
+    method_config, source_config, output_config, run_config, trial = parse_configs(
+        (method_choice(), source, OutputConfig, RunConfig, DryRunConfig),
         arguments,
         program="scribblegen build",
         description="Items of a source -> a dataset repository.",
     )
     if run_config.output_dir is None:
         raise ValueError("`output_dir` must be given: the folder of the repository.")
-    if is_to_launch(run_config.num_processes):
+    if not trial.dry_run and is_to_launch(run_config.num_processes):
         open_source(source_config)  # once, here, rather than in every process
         launch(
             "build",
@@ -58,6 +58,10 @@ def main(arguments: Sequence[str]) -> None:
         run_config.output_dir,
         memory_budget=run_config.memory_budget,
     )
+    if trial.dry_run:
+        _print_plan(run, run_config.num_processes)
+        end_processes()
+        return
     with logging_redirect_tqdm():
         progress = _make(run)
     if main_process:
@@ -202,6 +206,15 @@ def _make(run: "Run", *, progress_bar: bool = True) -> "Progress":
         finish=lambda folder: write_repository(folder, drawn=drawn),
         progress_bar=progress_bar,
     )
+
+
+def _print_plan(run: "Run", processes: int) -> None:
+    from scribblegen.runs.dry_run import plan_build
+    from scribblegen.runs.dry_run_table import table
+
+    generated = [subset for subset in run.method.subsets if subset.generated]
+    made = "images" if any(subset.pictures for subset in generated) else "texts"
+    print(table(plan_build(run), subsets=len(generated), made=made, processes=processes))
 
 
 def _print_summary(output_dir: str, progress: "Progress") -> None:

@@ -53,3 +53,14 @@ class RunConfig:
             raise ValueError(f"`num_processes` must be at least 1. Got {self.num_processes}.")
         if self.memory_budget is not None and self.memory_budget <= 0:
             raise ValueError(f"`memory_budget` must be above 0. Got {self.memory_budget}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DryRunConfig:
+    """Whether a run is only tried."""
+
+    dry_run: bool = option(
+        False,
+        "Open everything, look at the source, make a few images, and say how many there would be, "
+        "how long they take and how much room; nothing is written.",
+    )

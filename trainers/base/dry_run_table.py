@@ -1,10 +1,8 @@
 """What a dry run found, as a table of a few lines in plain words."""
 
-import textwrap
-
+from scribblegen.plain_table import duration, plain_table, seconds_of
 from scribblegen.trainers.base.dry_run import DryRun
 
-_LABEL, _WIDTH = 14, 100
 _MOST_NAMES = 24
 _SAFE = 0.9  # of the memory: other processes, and larger pictures, need some too
 
@@ -24,7 +22,7 @@ def table(found: DryRun) -> str:
             "training",
             f"{found.steps:,} steps of {found.step_size} "
             f"{'photographs' if data.photographs else 'images'}, about "
-            f"{duration(found.training_seconds)} ({_seconds(found.seconds_per_step)} a step, "
+            f"{duration(found.training_seconds)} ({seconds_of(found.seconds_per_step)} a step, "
             f"measured on {found.measured_steps})",
         ),
         ("shown", f"{found.epochs:,.4g} epochs, {found.samples:,} samples"),
@@ -34,24 +32,7 @@ def table(found: DryRun) -> str:
         ("checkpoints", _checkpoints(found)),
         ("dry run", "all is as it must be; nothing was trained and nothing was written"),
     ]
-    return "\n".join(_laid_out(label, text) for label, text in lines)
-
-
-def duration(seconds: float) -> str:
-    """`0.3 s`, `42 s`, `12 min`, `3 h 10 min`, `2 d 4 h`."""
-    if seconds < 60:
-        return _seconds(seconds)
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, rest = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {rest} min"
-    return f"{hours // 24} d {hours % 24} h"
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+    return plain_table(lines)
 
 
 def _photographs(found: DryRun) -> str:
@@ -96,7 +77,7 @@ def _evaluation(found: DryRun) -> str:
         return "none: no split is named"
     return (
         f"{found.images:,} images, about {duration(found.evaluation_seconds)} "
-        f"({_seconds(found.seconds_per_image)} an image: {found.inference})"
+        f"({seconds_of(found.seconds_per_image)} an image: {found.inference})"
     )
 
 
@@ -113,14 +94,3 @@ def _checkpoints(found: DryRun) -> str:
     number = f"{found.checkpoints:,} on the way" if found.checkpoints else "none on the way"
     begins = "" if found.checkpoint is None else f"; it would go on from {found.checkpoint}"
     return f"{number}; the model in {found.output_dir}{begins}"
-
-
-def _laid_out(label: str, text: str) -> str:
-    return textwrap.fill(
-        text,
-        _WIDTH,
-        initial_indent=label.ljust(_LABEL),
-        subsequent_indent=" " * _LABEL,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
