@@ -151,7 +151,9 @@ def test_images_are_those_without_a_probe(family, guidance_scale):
     plain = finished(family, jobs_of(family, guidance_scale), None)
     probed = finished(family, jobs_of(family, guidance_scale), AttentionProbe())
     for text in TEXTS:
-        assert torch.equal(probed[text].image, plain[text].image)
+        # A call that is looked at is equal to the bit, as above; without a look the pool may
+        # compute the same in calls of another shape, which round otherwise on some processors.
+        torch.testing.assert_close(probed[text].image, plain[text].image, atol=1e-5, rtol=0)
         assert set(probed[text].left) == {"cross.1", "cross.2"}
         assert probed[text].left["cross.1"].dtype == torch.float32
 
