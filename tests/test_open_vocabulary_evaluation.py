@@ -247,6 +247,45 @@ def test_wrong_options_of_segment_are_refused(folder, tmp_path, more, message):
         main(["segment", str(tmp_path / "none.png"), *options, "--classes", "cat"])
 
 
+def test_segment_writes_over_nothing_but_its_own_results(folder, tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    Image.new("RGB", (40, 40), (200, 30, 30)).save(own / "p.png")
+    Image.new("RGB", (40, 40)).save(own / "q.jpg")
+    before = {path.name: path.read_bytes() for path in own.iterdir()}
+
+    def run(photograph, out):
+        main(["segment", str(photograph), "--model", str(folder), "--classes", "cat"]
+             + ["--output_dir", str(out)])  # fmt: skip
+
+    with pytest.raises(SystemExit, match=r"own/p\.png is there already, and would be lost"):
+        run(own / "p.png", own)
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    Image.new("RGB", (40, 40)).save(other / "p.jpg")  # whose mask would be called p.png
+    with pytest.raises(SystemExit, match=r"own/p\.png is there already"):
+        run(other / "p.jpg", own)
+    assert {path.name: path.read_bytes() for path in own.iterdir()} == before
+
+    for _ in range(2):  # again over its own results, which are no photographs
+        run(own, own / "found")
+        assert {path.name for path in (own / "found").iterdir()} == {
+            name + ending for name in "pq" for ending in (".png", "_overlay.jpg", ".json")
+        }
+    assert all((own / name).read_bytes() == data for name, data in before.items())
+    with pytest.raises(SystemExit, match="is there already"):  # a result, as a photograph
+        run(own / "found" / "p.png", own / "found")
+
+
+def test_a_folder_that_cannot_be_written_is_no_damaged_photograph(folder, tmp_path, capsys):
+    Image.new("RGB", (40, 40)).save(tmp_path / "p.png")
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(SystemExit):
+        main(["segment", str(tmp_path / "p.png"), "--model", str(folder), "--classes", "cat"]
+             + ["--output_dir", str(tmp_path / "out")])  # fmt: skip
+    assert "left out" not in capsys.readouterr().out
+
+
 def test_the_evaluation_command_writes_what_it_measures(folder, tmp_path, capsys):
     main(
         ["evaluate-open-vocabulary", "--model", str(folder), "--ids", "0:2", "--scene_size", "64"]

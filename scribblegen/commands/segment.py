@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from scribblegen.option_parser import OptionParser
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -13,7 +15,9 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 def segment(arguments: Sequence[str]) -> None:
     """`scribblegen segment photo.jpg --model FOLDER --classes balloon "red car"`."""
     options = _parser().parse_args(arguments)
-    photographs = list(_photographs(options.photographs))
+    folder = Path(options.output_dir)
+    photographs = list(_photographs(options.photographs, folder))
+    _check_free([path for path, _ in photographs], [folder / name for _, name in photographs])
 
     from scribblegen.classes import Classes
     from scribblegen.trainers.open_vocabulary.background import Background
@@ -24,21 +28,22 @@ def segment(arguments: Sequence[str]) -> None:
         threshold = 0.5
     background = Background(options.background_rule, threshold, tuple(options.background_words))
 
-    from scribblegen.images import BadImageError
+    from scribblegen.images import BadImageError, decode_image
     from scribblegen.trainers.open_vocabulary.opening import open_segmentor
 
     segmentor = open_segmentor(options.model)
     texts = segmentor.texts([*classes.names, *background.words])
-    folder = Path(options.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     rejected = 0
     for path, name in photographs:
         try:
-            said = _segment(path, folder / name, segmentor, texts, classes, background)
+            image, _ = decode_image(path.read_bytes())
         except (BadImageError, OSError) as error:
             rejected += 1
             print(f"{path}: left out: {error}")
             continue
+        out = folder / name
+        said = _segment(image, path.name, out, segmentor, texts, classes, background)
         shares = [f"{each['word']} {each['share']:.0%}" for each in said["words"]]
         print(f"{folder / name}_overlay.jpg: {', '.join(shares)}")
     if rejected:
@@ -48,20 +53,25 @@ def segment(arguments: Sequence[str]) -> None:
 
 
 def _segment(
-    path: Path, out: Path, segmentor: Any, texts: Any, classes: Any, background: Any
+    image: np.ndarray,
+    photograph: str,
+    out: Path,
+    segmentor: Any,
+    texts: Any,
+    classes: Any,
+    background: Any,
 ) -> dict[str, Any]:
-    """Writes OUT.png, OUT_overlay.jpg and OUT.json; returns what the last one holds."""
+    """Writes OUT.json, OUT.png and OUT_overlay.jpg; returns what the last one holds."""
     from scribblegen.cards.overlay import render_overlay
     from scribblegen.classes import IGNORE_INDEX
-    from scribblegen.images import decode_image, encode_label
+    from scribblegen.images import encode_label
     from scribblegen.trainers.open_vocabulary.background import winners
 
-    image, _ = decode_image(path.read_bytes())
     scores = segmentor.scores(image, texts)
     mask, _ = winners(scores, len(classes), background, image.shape[:2])
     shares = [float((mask == i).mean()) for i in range(len(classes))]
     said = {
-        "photograph": path.name,
+        "photograph": photograph,
         "height": image.shape[0],
         "width": image.shape[1],
         "words": [
@@ -71,20 +81,52 @@ def _segment(
         "none_of_them": {"id": IGNORE_INDEX, "share": float((mask == IGNORE_INDEX).mean())},
     }
     out.parent.mkdir(parents=True, exist_ok=True)
-    _beside(out, ".png").write_bytes(encode_label(mask, classes))
-    overlay = render_overlay(image, mask, classes, [f"{share:.0%}" for share in shares])
-    _beside(out, "_overlay.jpg").write_bytes(overlay)
+    mask_file, overlay_file, figures_file = _results(out)
     text = json.dumps(said, indent=1, ensure_ascii=False) + "\n"
-    _beside(out, ".json").write_text(text, "utf-8")
+    figures_file.write_text(text, "utf-8")  # first: it says whose the others are
+    mask_file.write_bytes(encode_label(mask, classes))
+    overlay = render_overlay(image, mask, classes, [f"{share:.0%}" for share in shares])
+    overlay_file.write_bytes(overlay)
     return said
 
 
-def _beside(out: Path, ending: str) -> Path:
-    return out.with_name(out.name + ending)
+def _results(out: Path) -> tuple[Path, Path, Path]:
+    """The files of one photograph: its mask, its overlay, its figures."""
+    mask, overlay, figures = (
+        out.with_name(out.name + ending) for ending in (".png", "_overlay.jpg", ".json")
+    )
+    return mask, overlay, figures
 
 
-def _photographs(given: Sequence[str]) -> Iterator[tuple[Path, str]]:
-    """Each file with the name that its results have: no two alike.
+def _check_free(photographs: Sequence[Path], outs: Sequence[Path]) -> None:
+    """Refuses, before anything is written, to write over what is no result of this command.
+
+    Raises:
+        ValueError: a file is there already, and is a photograph or has no figures of ours beside.
+    """
+    given = {path.resolve() for path in photographs}
+    for out in outs:
+        files = _results(out)
+        there = [file for file in files if file.exists()]
+        taken = [file for file in files if file.resolve() in given]
+        if taken or (there and not _is_ours(files[-1])):
+            raise ValueError(
+                f"`output_dir` must be a folder of results alone. {(taken or there)[0]} is there "
+                "already, and would be lost. Name another folder."
+            )
+
+
+def _is_ours(figures: Path) -> bool:
+    try:
+        said = json.loads(figures.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(said, dict) and {"photograph", "words", "none_of_them"} <= said.keys()
+
+
+def _photographs(given: Sequence[str], folder: Path) -> Iterator[tuple[Path, str]]:
+    """Each file with the name that its results have: no two alike. In folders, those in `folder`,
+    results of before, are passed over.
 
     Raises:
         ValueError: a path is neither a file nor a folder with pictures.
@@ -93,7 +135,12 @@ def _photographs(given: Sequence[str]) -> Iterator[tuple[Path, str]]:
     for text in given:
         root = Path(text)
         if root.is_dir():
-            files = sorted(p for p in root.rglob("*") if p.suffix.lower() in _SUFFIXES)
+            files = sorted(
+                path
+                for path in root.rglob("*")
+                if path.suffix.lower() in _SUFFIXES
+                and not path.resolve().is_relative_to(folder.resolve())
+            )
             named = [(file, str(file.relative_to(root).with_suffix(""))) for file in files]
         else:
             named = [(root, root.stem)] if root.is_file() else []
